@@ -9,12 +9,12 @@ use apalis_core::worker::builder::WorkerBuilder;
 use apalis_diesel::{ClaimedJob, Job, JobError, JobStore, ScheduleError, Schedules, StoreOptions};
 use rollcall_domain::base::job::{
     DEPARTURE, DeliverWebhook, EXPIRY, ExpireInvitation, ExpireJoinCode, ExpireTransfer, MAIL, MailAccountDeleted,
-    MailCreditsSpent, MailDepartureReceipt, MailEmailChangeLink, MailEmailChangeRequested, MailEmailChanged,
-    MailGrantInvitation, MailInvitation, MailInvitationAccepted, MailInvitationReminder, MailJoinedByCode,
-    MailMembershipEnded, MailMembershipRestored, MailNewSignIn, MailOwnerReplaced, MailOwnerSet, MailOwnerWelcome,
-    MailOwnershipTransferred, MailRoleChanged, MailSignIn, MailTransferAnswered, MailTransferOffer,
-    MailUpgradeRequested, MailWebhookDisabled, MarkEnded, MarkEndedWithAccount, MoveProject, RedeliverWebhook,
-    RevertDeparture, RunDeparture, WEBHOOK,
+    MailAccountNotice, MailCreditsSpent, MailDepartureReceipt, MailEmailChangeLink, MailEmailChangeRequested,
+    MailEmailChanged, MailEmailSet, MailGrantInvitation, MailInvitation, MailInvitationAccepted,
+    MailInvitationReminder, MailJoinedByCode, MailMembershipEnded, MailMembershipRestored, MailNewSignIn,
+    MailOwnerReplaced, MailOwnerSet, MailOwnerWelcome, MailOwnershipTransferred, MailRoleChanged, MailSignIn,
+    MailTransferAnswered, MailTransferOffer, MailUpgradeRequested, MailWebhookDisabled, MarkEnded,
+    MarkEndedWithAccount, MoveProject, RedeliverWebhook, RevertDeparture, RunDeparture, WEBHOOK,
 };
 use rollcall_domain::database::Endpoint;
 use rollcall_domain::upkeep::housekeeping::{HOUSEKEEPING, RunSweep, Sweep};
@@ -22,10 +22,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::mails::{
-    account_deleted, credits_spent, departure_receipt, email_change, grant_invitation, invitation, invitation_accepted,
-    invitation_reminder, joined_by_code, membership_ended, membership_restored, new_sign_in, owner_replaced, owner_set,
-    owner_welcome, ownership_transferred, role_changed, sign_in, transfer_answered, transfer_offer, upgrade_requested,
-    webhook_disabled,
+    account_deleted, account_notice, credits_spent, departure_receipt, email_change, grant_invitation, invitation,
+    invitation_accepted, invitation_reminder, joined_by_code, membership_ended, membership_restored, new_sign_in,
+    owner_replaced, owner_set, owner_welcome, ownership_transferred, role_changed, sign_in, transfer_answered,
+    transfer_offer, upgrade_requested, webhook_disabled,
 };
 use crate::webhook_slots::DELIVERY_SLOTS;
 use crate::{
@@ -114,6 +114,8 @@ async fn handle(context: &Context, job: &ClaimedJob) -> Result<(), JobError> {
         MailEmailChangeLink::KIND => email_change::link::run(context, job, &job.decode()?).await,
         MailEmailChangeRequested::KIND => email_change::requested::run(context, job, &job.decode()?).await,
         MailEmailChanged::KIND => email_change::changed::run(context, job, &job.decode()?).await,
+        MailEmailSet::KIND => email_change::set::run(context, job, &job.decode()?).await,
+        MailAccountNotice::KIND => account_notice::run(context, job, &job.decode()?).await,
         MailAccountDeleted::KIND => account_deleted::run(context, job, &job.decode()?).await,
         MailInvitationReminder::KIND => invitation_reminder::run(context, job, &job.decode()?).await,
         MailInvitationAccepted::KIND => invitation_accepted::run(context, job, &job.decode()?).await,

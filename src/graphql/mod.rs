@@ -1,5 +1,6 @@
 //! The GraphQL API, with one file per feature, named as in the domain.
 
+mod account_management;
 mod answer;
 mod api_key;
 mod audit;
@@ -76,6 +77,7 @@ pub struct Mutations(
     session::SessionMutation,
     viewer::ViewerMutation,
     user_upsert::UserUpsertMutation,
+    account_management::AccountManagementMutation,
     api_key::ApiKeyMutation,
     platform_key::PlatformKeyMutation,
     organization::mutations::OrganizationMutation,

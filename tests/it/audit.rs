@@ -272,6 +272,20 @@ impl<'a> World<'a> {
                 let made = self.app.staff().ok("createPlatformKey", input, "platformKey { id }").await;
                 (self.app.staff(), json!({ "id": made["platformKey"]["id"] }))
             }
+            "suspendUser" | "endUserSessions" | "deleteUser" => {
+                let person = self.app.sign_up(&self.address()).await;
+                (self.app.staff(), json!({ "user": { "id": person.user_id } }))
+            }
+            "unsuspendUser" => {
+                let person = self.app.sign_up(&self.address()).await;
+                let input = json!({ "user": { "id": person.user_id } });
+                self.app.staff().ok("suspendUser", input.clone(), "").await;
+                (self.app.staff(), input)
+            }
+            "changeUserEmail" => {
+                let person = self.app.sign_up(&self.address()).await;
+                (self.app.staff(), json!({ "user": { "id": person.user_id }, "email": self.address() }))
+            }
             "upsertUsers" => {
                 let input = json!({ "users": [{ "externalId": self.fresh("person"), "email": self.address() }] });
                 (crate::platform_key::key(self.app, &["USERS_WRITE"]).await, input)

@@ -484,6 +484,16 @@ async fn memberships_owners_grants_and_teams_can_be_rebuilt() {
     kim.ok("deleteAccount", json!({ "confirmEmail": kim.email }), "").await;
     app.until_idle().await;
 
+    // What the platform does with accounts.
+    let vics = json!({ "user": { "id": vic.user_id } });
+    app.staff().ok("suspendUser", json!({ "user": vics["user"], "reason": "Sends spam." }), "").await;
+    app.staff().ok("unsuspendUser", vics.clone(), "").await;
+    app.staff().ok("endUserSessions", vics.clone(), "").await;
+    let address = json!({ "user": vics["user"], "email": "victor@example.org" });
+    app.staff().ok("changeUserEmail", address, "").await;
+    app.staff().ok("deleteUser", json!({ "user": vics["user"], "reason": "Still sends spam." }), "").await;
+    app.until_idle().await;
+
     // Ownership, a project that moves, and an organization that is deleted and restored.
     ada.ok("transferOwnership", team.transfer_to(&lea).await, "").await;
     app.staff()
@@ -523,7 +533,16 @@ async fn memberships_owners_grants_and_teams_can_be_rebuilt() {
         }
     }
     let actions: BTreeSet<&str> = events.iter().map(|event| event["action"].as_str().unwrap()).collect();
-    for action in ["user.deleted", "organization.deleted", "organization.restored", "departure.resources_returned"] {
+    for action in [
+        "user.deleted",
+        "user.suspended",
+        "user.suspension_lifted",
+        "user.signed_out",
+        "user.email_changed",
+        "organization.deleted",
+        "organization.restored",
+        "departure.resources_returned",
+    ] {
         assert!(actions.contains(action), "{action} is missing");
     }
     app.finish().await;

@@ -5,6 +5,7 @@
 
 mod access;
 mod account_deletion;
+mod account_management;
 mod api_key;
 mod attack;
 mod audit;

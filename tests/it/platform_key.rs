@@ -18,7 +18,7 @@ pub const SCOPES: [&str; 9] = [
 
 /// The mutations that a scope opens to platform keys. All others are refused, whatever scopes a key has.
 const OPENED: &[(&str, &[&str])] = &[
-    ("USERS_WRITE", &["upsertUsers"]),
+    ("USERS_WRITE", &["upsertUsers", "suspendUser", "unsuspendUser", "endUserSessions", "deleteUser"]),
     (
         "ORGANIZATIONS_WRITE",
         &[

@@ -40,12 +40,6 @@ const PENDING: &[&str] = &[
     "Query.checkAccess",
     "Query.reachable",
     "Reachable",
-    // What staff do for an account.
-    "Mutation.changeUserEmail",
-    "Mutation.deleteUser",
-    "Mutation.endUserSessions",
-    "Mutation.suspendUser",
-    "Mutation.unsuspendUser",
     // Identity providers, and leading back to the platform.
     "Identity",
     "IdentityProvider",

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::authority::membership::JoinMethod;
 use crate::authority::platform::{PlatformActor, PlatformScope, Within};
+use crate::authority::suspension::Suspension;
 use crate::base::error::{Code, Error, Reader, Refusal, Result};
 use crate::base::id::{ApiKeyId, OrganizationId, SessionId, UserId};
 use crate::base::text_enum::text_enum;
@@ -35,7 +36,8 @@ pub enum Actor {
         user_id: UserId,
         /// The session.
         session_id: SessionId,
-        /// A suspended account may accept an open invitation, and nothing else (D6).
+        /// Whether an organization has suspended the account, which may then accept an open invitation and nothing
+        /// else (D6). If the platform has suspended it, its sessions authenticate nobody (R84).
         suspended: bool,
     },
     /// A person's API key, which acts as that person in one organization only.
@@ -540,17 +542,10 @@ impl Actor {
     }
 }
 
+/// The refusal for a session of an account that an organization has suspended. The sessions of accounts that the
+/// platform has suspended aren't authenticated.
 pub(crate) fn suspended(field: &str) -> Refusal {
-    suspended_to(Reader::Themselves, field)
-}
-
-/// The refusal for an action on a suspended account, worded for its reader.
-pub(crate) fn suspended_to(reader: Reader, field: &str) -> Refusal {
-    let message = match reader {
-        Reader::Themselves => "this account is suspended; accept an organization's invitation to lift that",
-        Reader::Another => "their account is suspended, which lasts until they accept an organization's invitation",
-    };
-    Refusal::new(Code::Suspended, field, message)
+    Suspension::ByOrganization.refusal(Reader::Themselves, None, field)
 }
 
 text_enum! {

@@ -89,6 +89,22 @@ job! {
     } in MAIL as "mail_email_change_requested", tries MAIL_TRIES, timeout 150 s
 }
 job! {
+    /// Tells somebody what the platform did with their account: suspended it, lifted that, or ended its sessions (R84).
+    MailAccountNotice {
+        /// The audit event.
+        audit_event_id: AuditEventId,
+    } in MAIL as "mail_account_notice", tries MAIL_TRIES, timeout 150 s
+}
+job! {
+    /// Tells an account's old or new address that the platform's staff have changed the address (R84).
+    MailEmailSet {
+        /// The change.
+        email_change_id: EmailChangeId,
+        /// Whether this email goes to the new address.
+        to_new: bool,
+    } in MAIL as "mail_email_set", tries MAIL_TRIES, timeout 150 s
+}
+job! {
     /// Tells an account's old address that a new one has replaced it.
     MailEmailChanged {
         /// The change.

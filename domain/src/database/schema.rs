@@ -16,6 +16,7 @@ diesel::table! {
         folded_email -> Nullable<Text>,
         external_id -> Nullable<Text>,
         metadata -> Nullable<Jsonb>,
+        platform_suspension -> Nullable<Text>,
     }
 }
 
@@ -23,7 +24,7 @@ diesel::table! {
     email_changes (id) {
         id -> Uuid,
         user_id -> Uuid,
-        session_id -> Uuid,
+        session_id -> Nullable<Uuid>,
         old_email -> Text,
         new_email -> Text,
         status -> Text,
@@ -38,6 +39,7 @@ diesel::table! {
         email -> Text,
         name -> Text,
         deleted_at -> Timestamptz,
+        by_platform -> Bool,
     }
 }
 

@@ -10,6 +10,7 @@ use diesel::upsert::excluded;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::{Value, json};
 
+use crate::account::user;
 use crate::authority::access;
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, AuditEvent, NewEvent};
@@ -239,7 +240,7 @@ struct StalledWebhook {
 pub fn payload(event: &AuditEvent) -> Value {
     let mut metadata = event.metadata.clone();
     if let Value::Object(entries) = &mut metadata {
-        entries.remove("reason");
+        entries.remove(audit::REASON);
     }
     json!({
         "type": event.action,
@@ -287,9 +288,7 @@ impl NextEvent {
         let Some(webhook) = webhook::by_ids(connection, &[id]).await?.pop().filter(|webhook| webhook.enabled) else {
             return Ok(Self::Nothing);
         };
-        // A deleted organization delivers nothing (R48). If it is restored, delivery continues.
-        let organization = organization::by_id(connection, webhook.organization_id).await?;
-        if organization.deleted_at.is_some() {
+        if rests(connection, &webhook).await? {
             return Ok(Self::Nothing);
         }
         // The head is read before the events: all events up to it are committed and visible.
@@ -324,6 +323,17 @@ impl NextEvent {
             false => Ok(Self::Event(Box::new(DueDelivery::now(connection, webhook, event).await?))),
         }
     }
+}
+
+/// Whether the webhook's organization delivers nothing for now: it is deleted (R48), or it is the personal one of a
+/// suspended account (R84). Delivery continues once it is restored, or the suspension is lifted.
+async fn rests(connection: &mut AsyncPgConnection, webhook: &Webhook) -> Result<bool> {
+    let organization = organization::by_id(connection, webhook.organization_id).await?;
+    let is_suspended = match organization.personal_user_id {
+        Some(user_id) => user::by_id(connection, user_id).await?.suspended_at.is_some(),
+        None => false,
+    };
+    Ok(organization.deleted_at.is_some() || is_suspended)
 }
 
 async fn move_cursor(database: &Database, webhook: &Webhook, to: i64, claim: JobClaim<'_>) -> Result<()> {
@@ -485,6 +495,9 @@ pub async fn to_redeliver(connection: &mut AsyncPgConnection, id: WebhookDeliver
     let Some(delivery) = delivery(connection, id).await? else { return Ok(None) };
     let webhook = webhook::by_ids(connection, &[delivery.webhook_id]).await?.pop().filter(|webhook| webhook.enabled);
     let Some(webhook) = webhook else { return Ok(None) };
+    if rests(connection, &webhook).await? {
+        return Ok(None);
+    }
     let event: Option<AuditEvent> = audit_events::table
         .find((delivery.organization_id, delivery.sequence))
         .select(AuditEvent::as_select())

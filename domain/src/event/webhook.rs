@@ -371,21 +371,6 @@ pub async fn known_to(
         .await?)
 }
 
-/// Lets the webhooks of a restored organization continue.
-pub(crate) async fn resume(transaction: &mut Transaction, organization_id: OrganizationId) -> Result<()> {
-    let enabled: Vec<WebhookId> = webhooks::table
-        .filter(webhooks::organization_id.eq(organization_id))
-        .filter(webhooks::enabled)
-        .order(webhooks::id)
-        .select(webhooks::id)
-        .load(&mut **transaction)
-        .await?;
-    for webhook_id in enabled {
-        transaction.enqueue_or_expedite(&DeliverWebhook { webhook_id }).await?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

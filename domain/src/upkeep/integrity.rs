@@ -45,7 +45,8 @@ const INVARIANTS: &[Invariant] = &[
         name: "each owner's account lives (D2)",
         broken: "SELECT o.id FROM organizations o JOIN members m ON m.organization_id = o.id AND m.role = 'owner' AND m.status = 'active' \
              JOIN users u ON u.id = m.user_id \
-             WHERE o.deleted_at IS NULL AND (u.deleted_at IS NOT NULL OR u.suspended_at IS NOT NULL AND o.personal_user_id IS NULL)",
+             WHERE o.deleted_at IS NULL AND (u.deleted_at IS NOT NULL \
+             OR u.suspended_at IS NOT NULL AND u.platform_suspension IS NULL AND o.personal_user_id IS NULL)",
         id: id::<OrganizationId>,
     },
     Invariant {
@@ -63,9 +64,10 @@ const INVARIANTS: &[Invariant] = &[
         id: id::<MemberId>,
     },
     Invariant {
-        name: "a suspended account belongs to no organization (D6)",
+        name: "an account that an organization suspended belongs to no organization (D6)",
         broken: "SELECT m.id FROM members m JOIN users u ON u.id = m.user_id JOIN organizations o ON o.id = m.organization_id \
-             WHERE m.status = 'active' AND u.suspended_at IS NOT NULL AND o.personal_user_id IS NULL AND o.deleted_at IS NULL",
+             WHERE m.status = 'active' AND u.suspended_at IS NOT NULL AND u.platform_suspension IS NULL AND o.personal_user_id IS NULL \
+             AND o.deleted_at IS NULL",
         id: id::<MemberId>,
     },
     Invariant {
@@ -97,9 +99,9 @@ const INVARIANTS: &[Invariant] = &[
         id: id::<ApiKeyId>,
     },
     Invariant {
-        name: "no key of a suspended account works (R32)",
+        name: "an account that an organization suspended has no keys (R32)",
         broken: "SELECT k.id FROM api_keys k JOIN users u ON u.id = k.user_id \
-             WHERE u.suspended_at IS NOT NULL AND k.revoked_at IS NULL AND NOT k.service",
+             WHERE u.suspended_at IS NOT NULL AND u.platform_suspension IS NULL AND k.revoked_at IS NULL AND NOT k.service",
         id: id::<ApiKeyId>,
     },
     Invariant {

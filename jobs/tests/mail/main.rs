@@ -23,11 +23,12 @@ use rollcall_domain::departure::receipt::MembershipEnding;
 use rollcall_domain::membership::invitation_grants::GrantInWords;
 use rollcall_jobs::mail::{Envelope, Mail, Mailbox, Mailer, SendError};
 use rollcall_jobs::mails::{
-    AccountDeletedMail, Count, CreditsSpentMail, DepartureToLeaverMail, DepartureToOwnerMail, EmailChangeLinkMail,
-    EmailChangeRequestedMail, EmailChangedMail, GrantInvitationMail, InvitationAcceptedMail, InvitationMail,
-    InvitationReminderMail, JoinedByCodeMail, MembershipEnd, MembershipEndedMail, MembershipRestoredMail, Moved,
-    NewSignInMail, OwnerReplacedMail, OwnerSetMail, OwnerWelcomeMail, OwnershipTransferredMail, RoleChangedMail,
-    SignInMail, TransferAnswer, TransferAnsweredMail, TransferOfferMail, UpgradeRequestedMail, WebhookDisabledMail,
+    AccountDeletedMail, AccountNotice, AccountNoticeMail, Count, CreditsSpentMail, DepartureToLeaverMail,
+    DepartureToOwnerMail, EmailChangeLinkMail, EmailChangeRequestedMail, EmailChangedMail, EmailSetMail,
+    GrantInvitationMail, InvitationAcceptedMail, InvitationMail, InvitationReminderMail, JoinedByCodeMail,
+    MembershipEnd, MembershipEndedMail, MembershipRestoredMail, Moved, NewSignInMail, OwnerReplacedMail, OwnerSetMail,
+    OwnerWelcomeMail, OwnershipTransferredMail, RoleChangedMail, SignInMail, TransferAnswer, TransferAnsweredMail,
+    TransferOfferMail, UpgradeRequestedMail, WebhookDisabledMail,
 };
 use rust_decimal::Decimal;
 use url::Url;
@@ -193,7 +194,7 @@ fn addresses_can_be_copied() {
         assert!(!mail.text.contains('\u{2060}') && !mail.html.contains('\u{2060}'), "{label}");
         found += copied.iter().filter(|address| mail.text.contains(*address) && mail.html.contains(*address)).count();
     }
-    assert_eq!(found, 3);
+    assert_eq!(found, 5);
 }
 
 #[test]
@@ -642,7 +643,12 @@ fn mails(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
         ("email_change_link", change_link.render(grace()).unwrap()),
         ("email_change_requested", change_requested.render(grace()).unwrap()),
         ("email_changed", changed.render(grace()).unwrap()),
-        ("account_deleted", AccountDeletedMail { deleted_at: at(14) }.render(grace()).unwrap()),
+        ("email_set_old", email_set(names, false).render(grace()).unwrap()),
+        ("email_set_new", email_set(names, true).render(grace()).unwrap()),
+        ("account_suspended", account_notice(names, AccountNotice::Suspended).render(grace()).unwrap()),
+        ("account_suspension_lifted", account_notice(names, AccountNotice::SuspensionLifted).render(grace()).unwrap()),
+        ("account_sessions_ended", account_notice(names, AccountNotice::SessionsEnded).render(grace()).unwrap()),
+        ("account_deleted", deletion_mail(false).render(grace()).unwrap()),
         ("invitation_reminder", reminder.render(grace()).unwrap()),
         ("invitation_accepted", accepted.render(grace()).unwrap()),
         ("role_changed", role_changed(names).render(grace()).unwrap()),
@@ -666,6 +672,28 @@ fn mails(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
         ("departure_to_leaver", departure_to_leaver(names).render(envelope(Some(names.person))).unwrap()),
         ("departure_to_owner", to_owner.render(grace()).unwrap()),
     ]
+}
+
+fn email_set(names: &Names<'_>, to_new: bool) -> EmailSetMail {
+    EmailSetMail {
+        username: names.username.into(),
+        new_address: "grace@navy.example".into(),
+        changed_at: at(14),
+        to_new,
+    }
+}
+
+fn account_notice(names: &Names<'_>, notice: AccountNotice) -> AccountNoticeMail {
+    AccountNoticeMail {
+        notice,
+        username: names.username.into(),
+        done_at: at(14),
+        sign_in_link: "https://rollcall.example/sign-in".parse().unwrap(),
+    }
+}
+
+fn deletion_mail(by_platform: bool) -> AccountDeletedMail {
+    AccountDeletedMail { deleted_at: at(14), by_platform }
 }
 
 fn credits_spent(names: &Names, percent: i32) -> CreditsSpentMail {
@@ -741,6 +769,7 @@ fn variants(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
     let wordless = UpgradeRequestedMail { message: None, email: None, ..upgrade_requested(names) };
     let unknown_device = NewSignInMail { user_agent: None, ..new_sign_in() };
     vec![
+        ("account_deleted by the platform", deletion_mail(true).render(envelope(None)).unwrap()),
         ("departure_to_owner of a deleted account", account_deleted.render(envelope(None)).unwrap()),
         ("membership_ended by deactivation", deactivated_now.render(envelope(None)).unwrap()),
         ("departure_to_leaver of a suspended account", deactivated_and_done.render(envelope(None)).unwrap()),
