@@ -29,7 +29,8 @@ use crate::mails::{
 };
 use crate::webhook_slots::DELIVERY_SLOTS;
 use crate::{
-    departure, ended, housekeeping, invitation_expiry, join_code_expiry, transfer, webhook_delivery, webhook_redelivery,
+    departure, ended, housekeeping, invitation_expiry, join_code_expiry, platform_webhooks, transfer, webhook_delivery,
+    webhook_redelivery,
 };
 
 /// A queue, and the resources that its handlers may use.
@@ -78,12 +79,15 @@ pub async fn run(context: Context, direct: &Endpoint, shutdown: CancellationToke
         });
     }
     tracing::info!("the worker is at work");
+    let looks = platform_webhooks::run(context.database.share(1), direct.clone(), shutdown.clone());
+    let looks = tokio::spawn(looks);
     let signal = async move {
         shutdown.cancelled().await;
         Ok(())
     };
     let outcome = monitor.shutdown_timeout(SHUTDOWN).run_with_signal(signal).await;
     store.close().await;
+    looks.abort();
     outcome.context("a worker ended by itself")?;
     tracing::info!("the worker has stopped");
     Ok(())
@@ -155,7 +159,7 @@ mod tests {
     use rollcall_domain::database::POOL_SIZE;
 
     #[test]
-    fn handlers_leave_a_connection_for_waking_workers_and_for_metrics() {
+    fn handlers_leave_a_connection_for_waking_workers_and_webhooks_and_for_metrics() {
         assert!(QUEUES.iter().map(|queue| queue.connections).sum::<usize>() < POOL_SIZE);
     }
 }

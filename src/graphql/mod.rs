@@ -66,6 +66,7 @@ pub use turn::{Line, in_turn, in_turns, turns};
 pub use types::Types;
 use user::{User, UserRef};
 use viewer::Viewer;
+use webhook::WebhookConnection;
 
 /// Rollcall's schema.
 pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
@@ -210,6 +211,17 @@ impl Query {
         #[graphql(desc = "The cursor before the page.")] after: Option<String>,
     ) -> async_graphql::Result<Option<PlatformKeyConnection>> {
         platform_key::list(context, first, after).await
+    }
+
+    /// The webhooks of the platform, oldest first: all of them for staff, and for platform keys with EVENTS_READ those
+    /// that they made. Null for everybody else.
+    async fn platform_webhooks(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor before the page.")] after: Option<String>,
+    ) -> async_graphql::Result<Option<WebhookConnection>> {
+        webhook::platform_webhooks(context, first, after).await
     }
 
     /// Verifies an organization's audit log, up to 10,000 events per call. Null if the viewer may not read it.

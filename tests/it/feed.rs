@@ -70,7 +70,7 @@ fn ids(events: &[Value]) -> Vec<String> {
 }
 
 /// A statement that records an event in an organization's log.
-fn append(organization: &str, summary: &str) -> String {
+pub fn append(organization: &str, summary: &str) -> String {
     let event = json!([{
         "organization_id": uuid(organization), "id": uuid::Uuid::now_v7(), "action": "organization.updated",
         "actor_kind": "system", "actor_id": null, "target_id": organization, "summary": summary, "metadata": {},

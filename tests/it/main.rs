@@ -36,6 +36,7 @@ mod operations;
 mod organization;
 mod pages;
 mod platform_key;
+mod platform_webhook;
 mod playground;
 mod public_url;
 mod race;

@@ -6,7 +6,7 @@ use crate::authority::membership::JoinMethod;
 use crate::authority::platform::{PlatformActor, PlatformScope, Within};
 use crate::authority::suspension::Suspension;
 use crate::base::error::{Code, Error, Reader, Refusal, Result};
-use crate::base::id::{ApiKeyId, OrganizationId, SessionId, UserId};
+use crate::base::id::{ApiKeyId, OrganizationId, PlatformKeyId, SessionId, UserId};
 use crate::base::text_enum::text_enum;
 
 text_enum! {
@@ -151,6 +151,15 @@ impl<'a> Operator<'a> {
             | Actor::Staff { .. } => JoinMethod::Staff,
         }
     }
+}
+
+/// The webhooks of the platform that somebody keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeptWebhooks {
+    /// All of them.
+    All,
+    /// Those that this platform key made, except those that staff took over.
+    OfKey(PlatformKeyId),
 }
 
 /// What each kind of actor may do. Each question is an exhaustive match, and no code elsewhere tests for one kind and
@@ -526,6 +535,30 @@ impl Actor {
                 let message = format!(
                     "only the platform's staff and platform keys with the scope {} read the events of all organizations; \
                      owners and admins read their organization's log",
+                    PlatformScope::EventsRead.name()
+                );
+                Err(Error::refused(Code::Forbidden, field, message))
+            }
+        }
+    }
+
+    /// Which webhooks of the platform the actor makes and keeps (R90): staff all, and a platform key with EVENTS_READ
+    /// its own, which tell of the organizations that it reaches.
+    ///
+    /// # Errors
+    ///
+    /// FORBIDDEN on `field` for everybody else.
+    pub(crate) fn keeps_platform_webhooks(&self, field: &str) -> Result<KeptWebhooks> {
+        match self {
+            Self::Staff { .. } => Ok(KeptWebhooks::All),
+            Self::Platform(key) => {
+                key.require(PlatformScope::EventsRead, field)?;
+                Ok(KeptWebhooks::OfKey(key.id))
+            }
+            Self::User { .. } | Self::ApiKey { .. } | Self::Service { .. } | Self::OnBehalf { .. } => {
+                let message = format!(
+                    "name an organization: only the platform's staff and platform keys with the scope {} have webhooks \
+                     for all of them",
                     PlatformScope::EventsRead.name()
                 );
                 Err(Error::refused(Code::Forbidden, field, message))

@@ -131,6 +131,16 @@ text_enum! {
         PlatformKeyRotated = "platform.key_rotated",
         /// A platform key was revoked.
         PlatformKeyRevoked = "platform.key_revoked",
+        /// A webhook of the platform was created.
+        PlatformWebhookCreated = "platform.webhook_created",
+        /// A webhook of the platform changed, was enabled or disabled, got a new secret, or was taken over by staff.
+        PlatformWebhookUpdated = "platform.webhook_updated",
+        /// A webhook of the platform was disabled because its deliveries kept failing or its platform key ended.
+        PlatformWebhookDisabled = "platform.webhook_disabled",
+        /// A webhook of the platform was deleted.
+        PlatformWebhookDeleted = "platform.webhook_deleted",
+        /// Someone had an event delivered again to a webhook of the platform.
+        PlatformWebhookRedelivered = "platform.webhook_redelivered",
         /// A webhook was created.
         WebhookCreated = "organization.webhook_created",
         /// A webhook's URL or events changed, it was enabled or disabled, or it got a new secret.

@@ -249,8 +249,8 @@ job! {
     } in DEPARTURE as "mark_ended_with_account", tries 25, timeout 3_600 s, unique user_id, serial user_id
 }
 job! {
-    /// Delivers the events that a webhook is subscribed to, in the order of the audit log (R75). At most one job waits
-    /// and one runs for each webhook.
+    /// Delivers the events that a webhook is subscribed to, in the order of the audit log (R75) or of the feed over all
+    /// logs (R90). At most one job waits and one runs for each webhook.
     DeliverWebhook {
         /// The webhook.
         webhook_id: WebhookId,
@@ -264,7 +264,8 @@ job! {
     } in WEBHOOK as "redeliver_webhook", tries 5, timeout 30 s, unique delivery_id, serial delivery_id
 }
 job! {
-    /// Tells the owner that a webhook was disabled, since its deliveries failed (R75).
+    /// Tells the owner, or for a webhook of the platform the deployment's support, that a webhook was disabled, since
+    /// its deliveries failed (R75).
     MailWebhookDisabled {
         /// The webhook.
         webhook_id: WebhookId,

@@ -103,9 +103,9 @@ pub const FEED_PAGE_BYTES: usize = 64 * 1024;
 pub const FEED_ROWS: i64 = 1_000;
 /// The maximum number of events on a page of the feed over all organizations (R90).
 pub const MAX_FEED_PAGE: i64 = 1_000;
-/// The number of events of that feed among which a subscription looks for its next ones at a time.
+/// The number of events of that feed among which a subscription or webhook looks for its next ones at a time.
 pub const FEED_WINDOW: i64 = 1_000;
-/// The maximum number of places in that feed from which one statement reads for subscriptions.
+/// The maximum number of places in that feed from which one statement reads, for subscriptions or for webhooks.
 pub const FEED_PLACES: usize = 20;
 
 /// The number of items on a page if the request doesn't specify it.
@@ -246,6 +246,8 @@ pub const SEARCH_LOOKED_AT: f64 = 20_000.0;
 
 /// The maximum number of webhooks of one organization.
 pub const MAX_WEBHOOKS: i64 = 20;
+/// The maximum number of webhooks of the platform. One statement reads on for all of them ([`FEED_PLACES`]).
+pub const MAX_PLATFORM_WEBHOOKS: i64 = 20;
 /// The maximum length in characters of a webhook's URL.
 pub const WEBHOOK_URL: usize = 2_000;
 /// How long deliveries are attempted before the webhook is disabled (R75).

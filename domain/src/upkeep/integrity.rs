@@ -400,7 +400,20 @@ const INVARIANTS: &[Invariant] = &[
     Invariant {
         name: "no webhook is ahead of its organization's log (R75)",
         broken: "SELECT w.id FROM webhooks w LEFT JOIN audit_heads h ON h.organization_id = w.organization_id \
-             WHERE w.cursor > coalesce(h.sequence, 0)",
+             WHERE w.organization_id IS NOT NULL AND w.cursor > coalesce(h.sequence, 0)",
+        id: id::<WebhookId>,
+    },
+    Invariant {
+        name: "no webhook of the platform is ahead of the feed (R90)",
+        broken: "SELECT w.id FROM webhooks w WHERE w.organization_id IS NULL \
+             AND w.cursor_feed_position > (SELECT max(feed_position) FROM audit_events)",
+        id: id::<WebhookId>,
+    },
+    Invariant {
+        name: "webhooks of the platform have told nothing that their keys don't reach (R85, R90)",
+        broken: "SELECT DISTINCT w.id FROM webhooks w JOIN platform_keys k ON k.id = w.platform_key_id AND k.limited \
+             JOIN webhook_deliveries d ON d.webhook_id = w.id JOIN organizations o ON o.id = d.log_id WHERE NOT EXISTS ( \
+             SELECT FROM platform_key_organizations r WHERE r.platform_key_id = k.id AND r.organization_id = d.log_id)",
         id: id::<WebhookId>,
     },
     Invariant {

@@ -605,12 +605,6 @@ fn mails(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
         new_owner_username: names.username.into(),
         replaced_at: at(14),
     };
-    let webhook_disabled = WebhookDisabledMail {
-        organization_name: names.organization.into(),
-        host: "hooks.example.org".into(),
-        error: Some(format!("503 {}", names.resource)),
-        webhook_id: "whk_01m80mff7qeqnawy0e1cm38ebs".into(),
-    };
     let accepted = InvitationAcceptedMail {
         organization_name: names.organization.into(),
         member_name: names.person.into(),
@@ -655,7 +649,7 @@ fn mails(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
         ("membership_ended", membership_ended(names).render(grace()).unwrap()),
         ("membership_restored", membership_restored(names).render(grace()).unwrap()),
         ("ownership_transferred", transferred(names, true).render(grace()).unwrap()),
-        ("webhook_disabled", webhook_disabled.render(grace()).unwrap()),
+        ("webhook_disabled", webhook_disabled(names).render(grace()).unwrap()),
         ("credits_spent", credits_spent(names, 80).render(grace()).unwrap()),
         ("upgrade_requested", upgrade_requested(names).render(envelope(None)).unwrap()),
         ("owner_set", owner_set.render(grace()).unwrap()),
@@ -703,6 +697,15 @@ fn credits_spent(names: &Names, percent: i32) -> CreditsSpentMail {
         purchased: Decimal::from(500),
         available: Decimal::new(99_999, 3),
         upgrade_url: Some("https://example.org/plans".parse().unwrap()),
+    }
+}
+
+fn webhook_disabled(names: &Names) -> WebhookDisabledMail {
+    WebhookDisabledMail {
+        organization_name: Some(names.organization.into()),
+        host: "hooks.example.org".into(),
+        error: Some(format!("503 {}", names.resource)),
+        webhook_id: "whk_01m80mff7qeqnawy0e1cm38ebs".into(),
     }
 }
 
@@ -767,6 +770,7 @@ fn variants(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
     let by_nobody = RoleChangedMail { changed_by: None, ..role_changed(names) };
     let spent = CreditsSpentMail { upgrade_url: None, ..credits_spent(names, 100) };
     let wordless = UpgradeRequestedMail { message: None, email: None, ..upgrade_requested(names) };
+    let of_platform = WebhookDisabledMail { organization_name: None, error: None, ..webhook_disabled(names) };
     let unknown_device = NewSignInMail { user_agent: None, ..new_sign_in() };
     vec![
         ("account_deleted by the platform", deletion_mail(true).render(envelope(None)).unwrap()),
@@ -778,6 +782,7 @@ fn variants(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
         ("role_changed by nobody", by_nobody.render(envelope(None)).unwrap()),
         ("new_sign_in on an unknown device", unknown_device.render(envelope(None)).unwrap()),
         ("credits_spent to the last", spent.render(envelope(None)).unwrap()),
+        ("webhook_disabled of the platform", of_platform.render(envelope(None)).unwrap()),
         ("upgrade_requested without a word", wordless.render(envelope(None)).unwrap()),
         ("invitation without inviter", anonymous.render(envelope(None)).unwrap()),
         ("invitation without grants and message", bare_invitation.render(envelope(None)).unwrap()),
