@@ -18,6 +18,7 @@ mod invitation;
 mod join_code;
 mod loading;
 mod member;
+mod member_upsert;
 mod node;
 mod organization;
 mod platform_key;
@@ -29,6 +30,7 @@ mod session;
 mod share_link;
 mod subscription;
 mod team;
+mod team_upsert;
 mod transfer;
 mod turn;
 mod types;
@@ -79,12 +81,14 @@ pub struct Mutation(
     invitation::InvitationMutation,
     join_code::JoinCodeMutation,
     member::MemberMutation,
+    member_upsert::MemberUpsertMutation,
     departure::DepartureMutation,
     resource::ResourceMutation,
     resource_upsert::ResourceUpsertMutation,
     run::RunMutation,
     webhook::WebhookMutation,
     team::TeamMutation,
+    team_upsert::TeamUpsertMutation,
     collaborator::CollaboratorMutation,
     billing::BillingMutation,
     usage::UsageMutation,

@@ -119,7 +119,7 @@ const MUTATIONS: &[(For, &[&str])] = &[
             "revokePlatformKey",
         ],
     ),
-    (For::Platform, &["upsertUsers", "upsertResources"]),
+    (For::Platform, &["upsertUsers", "upsertMembers", "upsertTeams", "upsertResources"]),
 ];
 
 fn is_for(mutation: &str) -> For {
@@ -654,6 +654,7 @@ const PARTS: &[&str] = &[
     "InvitationGrant",
     "InvitationPreview",
     "MemberPermissions",
+    "MemberUpsert",
     "NewJoinCode",
     "Node",
     "OrganizationPolicy",
@@ -661,6 +662,7 @@ const PARTS: &[&str] = &[
     "ResourceUpsert",
     "RunLimit",
     "TeamMember",
+    "TeamUpsert",
     "Usage",
     "UsagePoint",
     "UserError",

@@ -21,18 +21,12 @@ const PENDING: &[&str] = &[
     // Platform keys, and what they bring in.
     "InviteMembersInput.sendMail",
     "InviteMembersPayload.acceptUrls",
-    "MemberUpsert",
-    "MemberUpsertInput",
     "Mutation.deleteResources",
     "Mutation.transferResources",
-    "Mutation.upsertMembers",
     "Mutation.upsertOrganizations",
-    "Mutation.upsertTeams",
     "OrganizationUpsert",
     "OrganizationUpsertInput",
     "Query.membership",
-    "TeamUpsert",
-    "TeamUpsertInput",
     // Access as services ask it.
     "AccessCheckInput",
     "AccessDecision",
@@ -162,7 +156,9 @@ const UNPAGED: &[(&str, &str)] = &[
     ("Organization.usageSeries", "1,000 points"),
     ("Query.nodes", "as many as were asked for, 100 at most"),
     ("PlatformKey.organizations", "100 of a key"),
+    ("UpsertMembersPayload.results", "as many as were named, 500 at most"),
     ("UpsertResourcesPayload.results", "as many as were named, 1,000 at most"),
+    ("UpsertTeamsPayload.results", "as many as were named, 100 at most"),
     ("UpsertUsersPayload.results", "as many as were named, 500 at most"),
     ("Viewer.billableOrganizations", "100, of `memberships` the first by name"),
 ];

@@ -10,28 +10,37 @@ use crate::authority::audit::{AuditAction, NewEvent};
 use crate::base::error::Result;
 use crate::base::id::{OrganizationId, UserId};
 use crate::base::sql::Prepare as _;
-use crate::database::schema::users;
+use crate::database::schema::{organizations, users};
 use crate::database::{Transaction, rollcall_now};
 
-/// Lifts a suspension, because the account is a member of an organization again (D6). The caller has locked the
-/// account's row.
+/// Lifts the suspension of accounts, because they are members of an organization again (D6). The caller has locked the
+/// accounts' rows.
 pub(crate) async fn lift_suspension(
     transaction: &mut Transaction,
-    user_id: UserId,
+    ids: &[UserId],
     reason: &str,
-) -> Result<Option<NewEvent>> {
-    let lifted = diesel::update(users::table.find(user_id).filter(users::suspended_at.is_not_null()))
-        .set(users::suspended_at.eq(None::<DateTime<Utc>>))
-        .prepared()
-        .execute(&mut **transaction)
-        .await?;
-    if lifted == 0 {
-        return Ok(None);
+) -> Result<Vec<NewEvent>> {
+    let lifted: Vec<UserId> =
+        diesel::update(users::table.filter(users::id.eq_any(ids)).filter(users::suspended_at.is_not_null()))
+            .set(users::suspended_at.eq(None::<DateTime<Utc>>))
+            .returning(users::id)
+            .prepared()
+            .get_results(&mut **transaction)
+            .await?;
+    if lifted.is_empty() {
+        return Ok(Vec::new());
     }
-    let personal = user::personal_organization_id(transaction, user_id).await?;
-    Ok(Some(
-        NewEvent::by_user(user_id, personal, AuditAction::UserSuspensionLifted, user_id).summary(reason).about(user_id),
-    ))
+    let personal: Vec<(OrganizationId, Option<UserId>)> = organizations::table
+        .filter(organizations::personal_user_id.eq_any(&lifted))
+        .select((organizations::id, organizations::personal_user_id))
+        .load(&mut **transaction)
+        .await?;
+    let event = |(personal, user_id): (OrganizationId, Option<UserId>)| {
+        let user_id = user_id?;
+        let event = NewEvent::by_user(user_id, personal, AuditAction::UserSuspensionLifted, user_id);
+        Some(event.summary(reason).about(user_id))
+    };
+    Ok(personal.into_iter().filter_map(event).collect())
 }
 
 /// Suspends the account, because the organization that created it has deactivated it and it belongs to no other (D6).
