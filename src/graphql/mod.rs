@@ -20,6 +20,7 @@ mod invitation;
 mod join_code;
 mod loading;
 mod member;
+mod member_upsert;
 mod node;
 mod organization;
 mod platform_key;
@@ -31,6 +32,7 @@ mod session;
 mod share_link;
 mod subscription;
 mod team;
+mod team_upsert;
 mod transfer;
 mod turn;
 mod types;
@@ -85,12 +87,14 @@ pub struct Mutations(
     invitation::InvitationMutation,
     join_code::JoinCodeMutation,
     member::MemberMutation,
+    member_upsert::MemberUpsertMutation,
     departure::DepartureMutation,
     resource::ResourceMutation,
     resource_upsert::ResourceUpsertMutation,
     run::RunMutation,
     webhook::WebhookMutation,
     team::TeamMutation,
+    team_upsert::TeamUpsertMutation,
     collaborator::CollaboratorMutation,
     billing::BillingMutation,
     usage::UsageMutation,

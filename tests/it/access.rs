@@ -125,7 +125,7 @@ const MUTATIONS: &[(For, &[&str])] = &[
             "deleteUser",
         ],
     ),
-    (For::Platform, &["upsertUsers", "upsertResources", "deleteResources"]),
+    (For::Platform, &["upsertUsers", "upsertMembers", "upsertTeams", "upsertResources", "deleteResources"]),
 ];
 
 fn is_for(mutation: &str) -> For {
@@ -668,6 +668,7 @@ const PARTS: &[&str] = &[
     "InvitationGrant",
     "InvitationPreview",
     "MemberPermissions",
+    "MemberUpsert",
     "NewJoinCode",
     "Node",
     "OrganizationPolicy",
@@ -675,6 +676,7 @@ const PARTS: &[&str] = &[
     "ResourceUpsert",
     "RunLimit",
     "TeamMember",
+    "TeamUpsert",
     "Usage",
     "UsagePoint",
     "UserError",

@@ -32,6 +32,7 @@ mod mail_delivery;
 mod mail_limits;
 mod member;
 mod member_list;
+mod member_upsert;
 mod operations;
 mod organization;
 mod pages;

@@ -35,6 +35,8 @@ const OPENED: &[(&str, &[&str])] = &[
     (
         "MEMBERS_WRITE",
         &[
+            "upsertMembers",
+            "upsertTeams",
             "inviteMembers",
             "resendInvitation",
             "revokeInvitation",

@@ -73,7 +73,7 @@ pub fn statements(app: &TestApp) -> usize {
 
 impl TestApp {
     /// Has PostgreSQL log more from now on, by a setting. No worker runs until one is started.
-    async fn log_more(&mut self, setting: &str) {
+    pub async fn log_more(&mut self, setting: &str) {
         self.stop_workers().await;
         self.stop_api().await;
         self.database.sql(&format!("ALTER DATABASE {} SET {setting}", self.database.name)).await;

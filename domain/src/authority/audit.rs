@@ -89,10 +89,12 @@ text_enum! {
         InvitationDeclined = "organization.invitation_declined",
         /// An invitation expired without an answer.
         InvitationExpired = "organization.invitation_expired",
-        /// Someone became a member.
+        /// Someone became a member, or the platform made several people members.
         MemberJoined = "organization.member_joined",
         /// A member's role changed.
         MemberRoleChanged = "organization.member_role_changed",
+        /// What the platform attached to memberships changed (R87).
+        MemberUpdated = "organization.member_updated",
         /// A member's permissions changed: what they may bill, and what they get from grants to the organization.
         MemberPermissionsUpdated = "organization.member_permissions_updated",
         /// A member left.
@@ -111,13 +113,13 @@ text_enum! {
         JoinCodeExpired = "organization.join_code_expired",
         /// A team was created.
         TeamCreated = "organization.team_created",
-        /// A team's name, description or picture changed.
+        /// A team's name, description or picture changed, or what the platform attached to it.
         TeamUpdated = "organization.team_updated",
         /// A team was deleted.
         TeamDeleted = "organization.team_deleted",
         /// Members or collaborators were added to a team, or somebody joined it by an invitation.
         TeamMembersAdded = "organization.team_members_added",
-        /// Someone was removed from a team, for example because nothing is shared with a collaborator any more.
+        /// Someone was removed from a team, or several people by the platform, for example because nothing is shared with a collaborator any more.
         TeamMemberRemoved = "organization.team_member_removed",
         /// A collaborator was removed: nothing of the organization is shared with them any more.
         CollaboratorRemoved = "organization.collaborator_removed",
