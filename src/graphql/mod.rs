@@ -20,6 +20,7 @@ mod loading;
 mod member;
 mod node;
 mod organization;
+mod organization_upsert;
 mod platform_key;
 mod resource;
 mod resource_upsert;
@@ -76,6 +77,7 @@ pub struct Mutation(
     api_key::ApiKeyMutation,
     platform_key::PlatformKeyMutation,
     organization::mutations::OrganizationMutation,
+    organization_upsert::OrganizationUpsertMutation,
     invitation::InvitationMutation,
     join_code::JoinCodeMutation,
     member::MemberMutation,

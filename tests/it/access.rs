@@ -119,7 +119,7 @@ const MUTATIONS: &[(For, &[&str])] = &[
             "revokePlatformKey",
         ],
     ),
-    (For::Platform, &["upsertUsers", "upsertResources"]),
+    (For::Platform, &["upsertUsers", "upsertOrganizations", "upsertResources"]),
 ];
 
 fn is_for(mutation: &str) -> For {
@@ -657,6 +657,7 @@ const PARTS: &[&str] = &[
     "NewJoinCode",
     "Node",
     "OrganizationPolicy",
+    "OrganizationUpsert",
     "PageInfo",
     "ResourceUpsert",
     "RunLimit",

@@ -276,6 +276,10 @@ impl<'a> World<'a> {
                 let input = json!({ "users": [{ "externalId": self.fresh("person"), "email": self.address() }] });
                 (crate::platform_key::key(self.app, &["USERS_WRITE"]).await, input)
             }
+            "upsertOrganizations" => {
+                let item = json!({ "externalId": self.fresh("lab"), "name": "Lab", "owner": { "id": owner.user_id } });
+                (crate::platform_key::key(self.app, &["ORGANIZATIONS_WRITE"]).await, json!({ "organizations": [item] }))
+            }
             "upsertResources" => {
                 let item = json!({ "kind": "VOLUME", "externalId": self.fresh("volume"), "name": "Raw",
                     "owner": { "id": owner.user_id } });

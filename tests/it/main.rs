@@ -32,6 +32,7 @@ mod member;
 mod member_list;
 mod operations;
 mod organization;
+mod organization_upsert;
 mod pages;
 mod platform_key;
 mod playground;

@@ -4,17 +4,18 @@
 //! (`account/new_account.rs`), and the purge of an organization removes its members
 //! (`departure/organization_deletion.rs`). `domain/tests/writers.rs` checks that there are no more.
 
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{Array, BigInt, Bool, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 
 use crate::authority::access::WritePermit;
-use crate::authority::membership::MemberStatus;
+use crate::authority::membership::{JoinMethod, MemberStatus};
 use crate::authority::permissions::Permissions;
-use crate::authority::rights::Role;
+use crate::authority::rights::{AccessLevel, Role};
 use crate::base::error::Result;
 use crate::base::id::{MemberId, OrganizationId, UserId};
-use crate::base::sql::{Prepare as _, fixed_sql};
+use crate::base::sql::{Prepare as _, fixed_sql, statement};
 use crate::database::schema::members;
 use crate::database::{Transaction, now};
 use crate::membership::cause::{Admission, Cause, Membership};
@@ -50,6 +51,59 @@ pub(crate) async fn admit(
         .execute(&mut **transaction)
         .await?;
     Ok(id)
+}
+
+statement! {
+    struct InsertAll {
+        ids: Array<SqlUuid> = Vec<MemberId>,
+        organization_ids: Array<SqlUuid> = Vec<OrganizationId>,
+        user_ids: Array<SqlUuid> = Vec<UserId>,
+        roles: Array<Text> = Vec<Role>,
+        billable_activities: Array<Bool> = Vec<bool>,
+        shared_apps: Array<Bool> = Vec<bool>,
+        shared_projects: Array<Text> = Vec<AccessLevel>,
+        joined_at: Array<Timestamptz> = Vec<DateTime<Utc>>,
+        joined_via: Array<Text> = Vec<JoinMethod>,
+    } = "INSERT INTO members (id, organization_id, user_id, role, status, billable_activities, shared_apps, shared_projects, \
+           joined_at, joined_via) \
+         SELECT n.id, n.organization_id, n.user_id, n.role, 'active', n.billable_activities, n.shared_apps, n.shared_projects, \
+           n.joined_at, n.joined_via \
+         FROM unnest(:ids, :organization_ids, :user_ids, :roles, :billable_activities, :shared_apps, :shared_projects, :joined_at, \
+             :joined_via) \
+           AS n (id, organization_id, user_id, role, billable_activities, shared_apps, shared_projects, joined_at, joined_via)"
+}
+
+/// Creates members who weren't members before, such as the owners of new organizations, with one statement. Each has
+/// been a member since a time.
+pub(crate) async fn admit_new(
+    transaction: &mut Transaction,
+    admissions: &[(Admission<'_>, DateTime<Utc>)],
+) -> Result<()> {
+    let mut new = InsertAll {
+        ids: Vec::new(),
+        organization_ids: Vec::new(),
+        user_ids: Vec::new(),
+        roles: Vec::new(),
+        billable_activities: Vec::new(),
+        shared_apps: Vec::new(),
+        shared_projects: Vec::new(),
+        joined_at: Vec::new(),
+        joined_via: Vec::new(),
+    };
+    for (admission, since) in admissions {
+        let Membership { user_id, organization_id, role, permissions, joined_via } = admission.membership();
+        new.ids.push(MemberId::new());
+        new.organization_ids.push(organization_id);
+        new.user_ids.push(user_id);
+        new.roles.push(role);
+        new.billable_activities.push(permissions.billable_activities);
+        new.shared_apps.push(permissions.shared_apps);
+        new.shared_projects.push(permissions.shared_projects);
+        new.joined_at.push(*since);
+        new.joined_via.push(joined_via);
+    }
+    new.query().execute(&mut **transaction).await?;
+    Ok(())
 }
 
 /// Changes the role of a member of the permit's organization.
