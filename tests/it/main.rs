@@ -22,6 +22,7 @@ mod feed;
 mod grant;
 mod graphql;
 mod housekeeping;
+mod import;
 mod invitation;
 mod invitation_grants;
 mod join_code;
