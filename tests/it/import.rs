@@ -135,6 +135,10 @@ async fn what_is_refused_is_said_by_its_line() {
         elsewhere.to_string(),
         format!("{{\"type\":\"user\",\"externalId\":\"{}\"}}", "x".repeat(2_000_000)),
         user(2).to_string(),
+        // What can't be stored is nobody's name.
+        json!({ "type": "organization", "externalId": "lab-n", "name": "Lab", "owner": { "externalId": "a\u{0}b" } })
+            .to_string(),
+        in_project("v-n", "a\u{0}b").to_string(),
     ];
     let output = import(&app, &content.join("\n"), &[]);
     assert!(!output.status.success());
@@ -151,14 +155,16 @@ async fn what_is_refused_is_said_by_its_line() {
         "line 15: organization: there is no such organization",
         "line 16: organization: there is no such organization",
         "line 17: is longer than 1 MiB",
-        "rollcall: 11 lines were refused",
+        "line 19: owner.externalId: there is no such account (NOT_FOUND)",
+        "line 20: container.external: ",
+        "rollcall: 13 lines were refused",
     ] {
         assert!(said.contains(expected), "{expected} is missing:\n{said}");
     }
-    assert_eq!(said.lines().filter(|line| line.starts_with("line ")).count(), 11, "{said}");
+    assert_eq!(said.lines().filter(|line| line.starts_with("line ")).count(), 13, "{said}");
     assert_eq!(counts(&output, "users"), [3, 1, 0, 1]);
-    assert_eq!(counts(&output, "organizations"), [1, 0, 0, 1]);
-    assert_eq!(counts(&output, "resources"), [2, 0, 0, 5]);
+    assert_eq!(counts(&output, "organizations"), [1, 0, 0, 2]);
+    assert_eq!(counts(&output, "resources"), [2, 0, 0, 6]);
     assert_eq!(counts(&output, "unreadable"), [0, 0, 0, 4]);
     let names = "SELECT name AS value FROM users WHERE external_id = 'p-1'";
     assert_eq!(app.database.texts(names).await, ["Renamed"]);
