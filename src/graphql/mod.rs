@@ -16,6 +16,7 @@ mod field_task;
 mod grant;
 mod id;
 mod idempotency;
+mod import;
 mod invitation;
 mod join_code;
 mod loading;
@@ -23,6 +24,7 @@ mod member;
 mod member_upsert;
 mod node;
 mod organization;
+mod organization_upsert;
 mod platform_key;
 mod resource;
 mod resource_upsert;
@@ -52,9 +54,10 @@ pub use answer::AnswerForm;
 use audit::{AuditVerification, EventConnection};
 pub use budget::Budget;
 pub use context::{Request, asked_by};
-pub use error::{UNAVAILABLE, noting_refusals, whole_seconds};
+pub use error::{UNAVAILABLE, code_name, noting_refusals, whole_seconds};
 use id::{BigInt, Id};
 use idempotency::Mutation;
+pub use import::{Forms, Unreadable};
 use invitation::InvitationPreview;
 pub use loading::Batches;
 use node::Node;
@@ -84,6 +87,7 @@ pub struct Mutations(
     api_key::ApiKeyMutation,
     platform_key::PlatformKeyMutation,
     organization::mutations::OrganizationMutation,
+    organization_upsert::OrganizationUpsertMutation,
     invitation::InvitationMutation,
     join_code::JoinCodeMutation,
     member::MemberMutation,

@@ -125,7 +125,10 @@ const MUTATIONS: &[(For, &[&str])] = &[
             "deleteUser",
         ],
     ),
-    (For::Platform, &["upsertUsers", "upsertMembers", "upsertTeams", "upsertResources", "deleteResources"]),
+    (
+        For::Platform,
+        &["upsertUsers", "upsertOrganizations", "upsertMembers", "upsertTeams", "upsertResources", "deleteResources"],
+    ),
 ];
 
 fn is_for(mutation: &str) -> For {
@@ -672,6 +675,7 @@ const PARTS: &[&str] = &[
     "NewJoinCode",
     "Node",
     "OrganizationPolicy",
+    "OrganizationUpsert",
     "PageInfo",
     "ResourceUpsert",
     "RunLimit",

@@ -302,6 +302,10 @@ impl<'a> World<'a> {
                 let input = json!({ "organization": { "id": team }, "teams": [item] });
                 (crate::platform_key::key(self.app, &["MEMBERS_WRITE"]).await, input)
             }
+            "upsertOrganizations" => {
+                let item = json!({ "externalId": self.fresh("lab"), "name": "Lab", "owner": { "id": owner.user_id } });
+                (crate::platform_key::key(self.app, &["ORGANIZATIONS_WRITE"]).await, json!({ "organizations": [item] }))
+            }
             "upsertResources" => {
                 let item = json!({ "kind": "VOLUME", "externalId": self.fresh("volume"), "name": "Raw",
                     "owner": { "id": owner.user_id } });

@@ -23,6 +23,7 @@ const OPENED: &[(&str, &[&str])] = &[
         "ORGANIZATIONS_WRITE",
         &[
             "createOrganization",
+            "upsertOrganizations",
             "updateOrganization",
             "updateOrganizationPolicy",
             "updateBilling",

@@ -19,9 +19,6 @@ use crate::support::process::rollcall;
 const PENDING: &[&str] = &[
     // Following what happens.
     // Platform keys, and what they bring in.
-    "Mutation.upsertOrganizations",
-    "OrganizationUpsert",
-    "OrganizationUpsertInput",
     "Query.membership",
     // Access as services ask it.
     "AccessCheckInput",
@@ -145,6 +142,7 @@ const UNPAGED: &[(&str, &str)] = &[
     ("PlatformKey.organizations", "100 of a key"),
     ("TransferResourcesPayload.resources", "as many as were named, 1,000 at most"),
     ("UpsertMembersPayload.results", "as many as were named, 500 at most"),
+    ("UpsertOrganizationsPayload.results", "as many as were named, 100 at most"),
     ("UpsertResourcesPayload.results", "as many as were named, 1,000 at most"),
     ("UpsertTeamsPayload.results", "as many as were named, 100 at most"),
     ("UpsertUsersPayload.results", "as many as were named, 500 at most"),

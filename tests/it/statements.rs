@@ -282,7 +282,7 @@ async fn signing_in_takes_the_same_statements_whether_or_not_there_is_an_account
 }
 
 /// The statements of the requests so far, once PostgreSQL has written them all into its log.
-async fn all_statements(app: &TestApp) -> usize {
+pub async fn all_statements(app: &TestApp) -> usize {
     let mut count = statements(app);
     loop {
         tokio::time::sleep(Duration::from_millis(50)).await;

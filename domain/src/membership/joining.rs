@@ -30,7 +30,7 @@ pub(crate) async fn require_room_for_another(
 }
 
 /// The refusal for somebody who belongs to another organization, where one belongs to one at a time (D3).
-pub(super) fn belongs_elsewhere(reader: Reader, field: &str) -> Refusal {
+pub(crate) fn belongs_elsewhere(reader: Reader, field: &str) -> Refusal {
     let message = match reader {
         Reader::Themselves => "you belong to an organization, and here one belongs to one at a time; leave it first",
         Reader::Another => {

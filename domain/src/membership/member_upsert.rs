@@ -150,10 +150,7 @@ pub async fn upsert(
     command: &UpsertMembers,
     client: ClientNetwork,
 ) -> Result<Vec<(Member, UpsertOutcome)>> {
-    actor.require_scope(PlatformScope::MembersWrite, "organization")?;
-    upsert::require_number(LIST, command.members.len(), limits::MAX_UPSERTED_PEOPLE)?;
-    let metadata = parse(&command.members)?;
-    let outcome = database.transaction(async |transaction| write(transaction, actor, command, &metadata).await).await;
+    let outcome = database.transaction(async |transaction| upsert_within(transaction, actor, command).await).await;
     let is_unknown =
         |refusal: &&Refusal| refusal.code == Code::NotFound && refusal.field.iter().any(|part| part == "user");
     let unknown = match &outcome {
@@ -161,6 +158,18 @@ pub async fn upsert(
         _ => 0,
     };
     attempt::count_refusal(database, actor, client, unknown, outcome).await
+}
+
+/// The same within a transaction.
+pub(crate) async fn upsert_within(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    command: &UpsertMembers,
+) -> Result<Vec<(Member, UpsertOutcome)>> {
+    actor.require_scope(PlatformScope::MembersWrite, "organization")?;
+    upsert::require_number(LIST, command.members.len(), limits::MAX_UPSERTED_PEOPLE)?;
+    let metadata = parse(&command.members)?;
+    write(transaction, actor, command, &metadata).await
 }
 
 /// Checks what can be checked by itself, and returns what is to be attached to each membership.

@@ -75,9 +75,9 @@ pub(super) struct MemberState {
 
 statement! {
     struct InsertAll {
-        organization_id: SqlUuid = OrganizationId,
         status: Text = MemberStatus,
         ids: Array<SqlUuid> = Vec<MemberId>,
+        organization_ids: Array<SqlUuid> = Vec<OrganizationId>,
         user_ids: Array<SqlUuid> = Vec<UserId>,
         roles: Array<Text> = Vec<Role>,
         billable_activities: Array<Bool> = Vec<bool>,
@@ -88,10 +88,11 @@ statement! {
         metadata: Array<Nullable<Jsonb>> = Vec<Option<Value>>,
     } = "INSERT INTO members (id, organization_id, user_id, role, status, billable_activities, shared_apps, shared_projects, \
            joined_at, joined_via, metadata) \
-         SELECT n.id, :organization_id, n.user_id, n.role, :status, n.billable_activities, n.shared_apps, n.shared_projects, \
+         SELECT n.id, n.organization_id, n.user_id, n.role, :status, n.billable_activities, n.shared_apps, n.shared_projects, \
            n.joined_at, n.joined_via, n.metadata \
-         FROM unnest(:ids, :user_ids, :roles, :billable_activities, :shared_apps, :shared_projects, :joined_at, :joined_via, \
-           :metadata) AS n (id, user_id, role, billable_activities, shared_apps, shared_projects, joined_at, joined_via, metadata)"
+         FROM unnest(:ids, :organization_ids, :user_ids, :roles, :billable_activities, :shared_apps, :shared_projects, :joined_at, \
+             :joined_via, :metadata) \
+           AS n (id, organization_id, user_id, role, billable_activities, shared_apps, shared_projects, joined_at, joined_via, metadata)"
 }
 
 statement! {
@@ -120,21 +121,43 @@ pub(super) async fn create_all(
     permit: &WritePermit,
     members: &[&MemberState],
 ) -> Result<()> {
+    let members: Vec<_> = members.iter().map(|member| (permit.organization_id(), *member)).collect();
+    insert_all(transaction, &members).await
+}
+
+/// Creates members who weren't members before, such as the owners of new organizations, with one statement. Each has
+/// been a member since a time.
+pub(crate) async fn admit_new(
+    transaction: &mut Transaction,
+    admissions: &[(Admission<'_>, DateTime<Utc>)],
+) -> Result<()> {
+    let mut states = Vec::with_capacity(admissions.len());
+    for (admission, since) in admissions {
+        let Membership { user_id, organization_id, role, permissions, joined_via } = admission.membership();
+        let (id, joined_at) = (MemberId::new(), *since);
+        let state = MemberState { id, user_id, role, permissions, joined_at, joined_via, metadata: None };
+        states.push((organization_id, state));
+    }
+    let members: Vec<_> = states.iter().map(|(organization_id, member)| (*organization_id, member)).collect();
+    insert_all(transaction, &members).await
+}
+
+async fn insert_all(transaction: &mut Transaction, members: &[(OrganizationId, &MemberState)]) -> Result<()> {
     if members.is_empty() {
         return Ok(());
     }
     let new = InsertAll {
-        organization_id: permit.organization_id(),
         status: MemberStatus::Active,
-        ids: members.iter().map(|member| member.id).collect(),
-        user_ids: members.iter().map(|member| member.user_id).collect(),
-        roles: members.iter().map(|member| member.role).collect(),
-        billable_activities: members.iter().map(|member| member.permissions.billable_activities).collect(),
-        shared_apps: members.iter().map(|member| member.permissions.shared_apps).collect(),
-        shared_projects: members.iter().map(|member| member.permissions.shared_projects).collect(),
-        joined_at: members.iter().map(|member| member.joined_at).collect(),
-        joined_via: members.iter().map(|member| member.joined_via).collect(),
-        metadata: members.iter().map(|member| member.metadata.clone()).collect(),
+        ids: members.iter().map(|(_, member)| member.id).collect(),
+        organization_ids: members.iter().map(|(organization_id, _)| *organization_id).collect(),
+        user_ids: members.iter().map(|(_, member)| member.user_id).collect(),
+        roles: members.iter().map(|(_, member)| member.role).collect(),
+        billable_activities: members.iter().map(|(_, member)| member.permissions.billable_activities).collect(),
+        shared_apps: members.iter().map(|(_, member)| member.permissions.shared_apps).collect(),
+        shared_projects: members.iter().map(|(_, member)| member.permissions.shared_projects).collect(),
+        joined_at: members.iter().map(|(_, member)| member.joined_at).collect(),
+        joined_via: members.iter().map(|(_, member)| member.joined_via).collect(),
+        metadata: members.iter().map(|(_, member)| member.metadata.clone()).collect(),
     };
     new.query().execute(&mut **transaction).await?;
     Ok(())

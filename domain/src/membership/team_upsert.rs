@@ -167,16 +167,22 @@ pub async fn upsert(
     organization_id: OrganizationId,
     items: &[TeamUpsert],
 ) -> Result<Vec<(Team, UpsertOutcome)>> {
+    database.transaction(async |transaction| upsert_within(transaction, actor, organization_id, items).await).await
+}
+
+/// The same within a transaction.
+pub(crate) async fn upsert_within(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    organization_id: OrganizationId,
+    items: &[TeamUpsert],
+) -> Result<Vec<(Team, UpsertOutcome)>> {
     actor.require_scope(PlatformScope::MembersWrite, "organization")?;
     upsert::require_number(LIST, items.len(), limits::MAX_UPSERTED_GROUPS)?;
     let parsed = parse(items)?;
-    database
-        .transaction(async |transaction| {
-            let (lock, action) = (Lock::Organization, Action::ManageTeams);
-            access::authorize(transaction, actor, organization_id, lock, action, "organization").await?;
-            write(transaction, actor, organization_id, items, &parsed).await
-        })
-        .await
+    let (lock, action) = (Lock::Organization, Action::ManageTeams);
+    access::authorize(transaction, actor, organization_id, lock, action, "organization").await?;
+    write(transaction, actor, organization_id, items, &parsed).await
 }
 
 fn parse(items: &[TeamUpsert]) -> Result<Vec<Parsed>> {
