@@ -627,7 +627,7 @@ async fn accounts_are_managed_on_the_command_line() {
     let ada = app.join(&team, "ada@example.org", "MEMBER").await;
     let users = json!({ "users": [{ "externalId": "p-1", "email": "ada@example.org", "emailVerified": true }] });
     key(&app, &["USERS_WRITE"]).await.ok("upsertUsers", users, "").await;
-    // The commands keep the test busy for so long that the API may close idle connections meanwhile: twins have new ones.
+    // The commands take so long that the API may close idle connections meanwhile; twins have new ones.
     let run = |arguments: &[&str]| {
         let out = app.admin(&[&["users"][..], arguments].concat());
         assert!(out.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
