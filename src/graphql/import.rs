@@ -185,7 +185,8 @@ mod tests {
             (r#"{"type":"user","externalId":"1","mail":"x"}"#, "mail"),
             (r#"{"type":"user","externalId":"1","createdAt":"yesterday"}"#, "createdAt"),
             (r#"{"type":"organization","externalId":"1","owner":{}}"#, "owner"),
-            (r#"{"type":"organization","externalId":"1","owner":{"id":"usr_x"}}"#, "owner.id"),
+            // What an id looks like is known only to its parser.
+            (r#"{"type":"organization","externalId":"1","owner":{"id":"usr_x"}}"#, ""),
             (r#"{"type":"organization","externalId":"1","owner":{"id":null}}"#, "owner"),
             (r#"{"type":"organization","externalId":"1","owner":{"name":"x"}}"#, "owner.name"),
             (r#"{"type":"organization","externalId":"1","owner":"ada"}"#, "owner"),
