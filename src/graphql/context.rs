@@ -12,7 +12,9 @@ use rollcall_domain::authority::platform_data::{self, WithMetadata};
 use rollcall_domain::authority::resource_access::Access;
 use rollcall_domain::authority::visibility;
 use rollcall_domain::base::client::ClientNetwork;
-use rollcall_domain::base::id::{DepartureId, InvitationId, MemberId, OrganizationId, ResourceId, TeamId, UserId};
+use rollcall_domain::base::id::{
+    DepartureId, GrantId, InvitationId, MemberId, OrganizationId, ResourceId, TeamId, UserId,
+};
 use rollcall_domain::base::limits;
 use rollcall_domain::base::page::{Page, PageRequest};
 use rollcall_domain::database::idempotency::RepeatableRequest;
@@ -490,6 +492,25 @@ pub async fn metadata(
     of: WithMetadata,
 ) -> async_graphql::Result<Option<Json<serde_json::Value>>> {
     Ok(loaders(context).load_one(of).await?.map(Json))
+}
+
+/// A grant on behalf of an actor. It isn't found if the actor may not see it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct GrantKey(pub Actor, pub GrantId);
+
+impl Loader<GrantKey> for Loaders {
+    type Value = Grant;
+
+    async fn load(&self, keys: &[GrantKey]) -> Result<HashMap<GrantKey, Grant>, async_graphql::Error> {
+        let mut answers = HashMap::new();
+        let mut connection = self.connection().await?;
+        for (actor, keys) in by_page(keys, |GrantKey(actor, _)| actor.clone()) {
+            let ids: Vec<GrantId> = keys.iter().map(|GrantKey(_, id)| *id).collect();
+            let grants = grant::visible_to(&mut connection, &actor, &ids).await.map_err(top_level)?;
+            answers.extend(grants.into_iter().map(|grant| (GrantKey(actor.clone(), grant.id), grant)));
+        }
+        Ok(answers)
+    }
 }
 
 /// What an actor may do with a resource.

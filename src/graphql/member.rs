@@ -10,15 +10,15 @@ use rollcall_domain::membership::{member, member_list, role};
 use rollcall_domain::resource::list::{PartFilter, ResourcesBy};
 
 use super::connection::{connection, forward, wants_total};
-use super::context::{ResourcesOf, TeamsOfMember, actor, database, loaders, metadata, request, viewer_in};
+use super::context::{ResourcesOf, TeamsOfMember, actor, connection, database, loaders, metadata, request, viewer_in};
 use super::departure::DepartureConnection;
 use super::error::{Payload, UserError, payload, top_level};
 use super::id::Id;
-use super::organization::{Organization, departures_of};
+use super::organization::{Organization, OrganizationBy, departures_of};
 use super::resource::{Resource, ResourceConnection};
 use super::rights::{AccessLevel, MemberAction, Role};
 use super::team::{Team, TeamConnection};
-use super::user::User;
+use super::user::{User, UserRef};
 
 /// The status of a membership.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
@@ -112,6 +112,18 @@ impl Member {
     /// see.
     pub async fn load(context: &Context<'_>, id: MemberId) -> async_graphql::Result<Option<Self>> {
         Ok(loaders(context).load_one(id).await?.map(Self))
+    }
+
+    /// Finds somebody's membership in an organization, if the viewer may see it.
+    pub async fn find(
+        context: &Context<'_>,
+        user: UserRef,
+        organization: OrganizationBy,
+    ) -> async_graphql::Result<Option<Self>> {
+        let actor = actor(context)?;
+        let Some(organization_id) = organization.id(context).await? else { return Ok(None) };
+        let found = member::find(&mut *connection(context).await?, actor, organization_id, &user.into()).await;
+        Ok(found.map_err(top_level)?.map(Self))
     }
 
     /// Loads the member that a command was about, if the command succeeded.

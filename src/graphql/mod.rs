@@ -1,5 +1,6 @@
 //! The GraphQL API, with one file per feature, named as in the domain.
 
+mod access_check;
 mod account_management;
 mod answer;
 mod api_key;
@@ -50,6 +51,7 @@ use async_graphql::{Context, ID, MaybeUndefined, MergedObject, Object, SDLExport
 use rollcall_domain::base::id::{OrganizationId, ResourceId, UserId};
 use rollcall_domain::base::link::PublicUrl;
 
+use access_check::{AccessCheckInput, AccessDecision, AudienceConnection, ReachableConnection};
 pub use answer::AnswerForm;
 use audit::{AuditVerification, EventConnection};
 pub use budget::Budget;
@@ -60,10 +62,11 @@ use idempotency::Mutation;
 pub use import::{Forms, Unreadable};
 use invitation::InvitationPreview;
 pub use loading::Batches;
+use member::Member;
 use node::Node;
 use organization::{Organization, OrganizationBy};
 use platform_key::PlatformKeyConnection;
-use resource::{Resource, ResourceRef};
+use resource::{Resource, ResourceKind, ResourceRef};
 use rights::AccessLevel;
 pub use subscription::Hub;
 use subscription::Subscription;
@@ -179,8 +182,8 @@ impl Query {
     }
 
     /// What a user may do with resources, in the order of `resourceIds`. For a platform's own services: staff and
-    /// platform keys with ACCESS_CHECK may ask about everything that they reach, service keys about what their organization
-    /// holds, and users about themselves. NONE for everything else.
+    /// platform keys with ACCESS_CHECK may ask about everything that they reach, service keys about what their
+    /// organization holds, and users about themselves. NONE for everything else.
     async fn access(
         &self,
         context: &Context<'_>,
@@ -194,10 +197,76 @@ impl Query {
         Ok(levels.map_err(error::top_level)?.into_iter().map(Into::into).collect())
     }
 
+    /// Somebody's membership in an organization, whatever its status. For staff, platform keys with READ, service keys
+    /// of the organization, and whoever may see the member: people name others by their id or username, owner and
+    /// admins by email address too. Null otherwise.
+    async fn membership(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The person.")] user: UserRef,
+        #[graphql(desc = "The organization.")] organization: OrganizationBy,
+    ) -> async_graphql::Result<Option<Member>> {
+        Member::find(context, user, organization).await
+    }
+
+    /// What people may do with resources, 1 to 1,000 checks, answered in their order and by one state of the database.
+    /// Staff and platform keys with ACCESS_CHECK ask about anybody and everything that they reach, service keys about
+    /// what their organization holds, and people about themselves. What may not be asked, or isn't there, is NONE;
+    /// platform keys without ACCESS_CHECK are FORBIDDEN to ask.
+    async fn check_access(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The checks, 1 to 1,000.")] checks: Vec<AccessCheckInput>,
+    ) -> async_graphql::Result<Vec<AccessDecision>> {
+        access_check::check(context, checks).await
+    }
+
+    /// What somebody reaches, oldest first. For staff and platform keys with ACCESS_CHECK, service keys within their
+    /// organization, and people about themselves; empty if it may not be asked.
+    #[expect(clippy::too_many_arguments, reason = "the arguments of the field")]
+    async fn reachable(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The person.")] user: UserRef,
+        #[graphql(desc = "Only resources of this organization.")] organization_id: Option<Id<OrganizationId>>,
+        #[graphql(desc = "Only resources of this kind.")] kind: Option<ResourceKind>,
+        #[graphql(
+            desc = "Only resources that the person reaches at this level or a higher one: VIEW or more.",
+            default_with = "Some(AccessLevel::View)"
+        )]
+        at_least: Option<AccessLevel>,
+        #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor before the page.")] after: Option<String>,
+    ) -> async_graphql::Result<ReachableConnection> {
+        let organization_id = organization_id.map(|id| id.0);
+        access_check::reachable(context, user, organization_id, kind, at_least, (first, after)).await
+    }
+
+    /// Who reaches a resource, each person once. For staff and platform keys with ACCESS_CHECK, service keys within
+    /// their organization, and whoever administers the resource; null if it may not be asked.
+    ///
+    /// Staff and keys that aren't limited to organizations are told of everybody. Everybody else is told of the members
+    /// whom they may see, and of people with whom the resource is shared, who are placeholders if the viewer doesn't
+    /// know them; members of other organizations with which it is shared are left out.
+    async fn audience(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The resource.")] resource: ResourceRef,
+        #[graphql(
+            desc = "Only people who reach the resource at this level or a higher one: VIEW or more.",
+            default_with = "Some(AccessLevel::View)"
+        )]
+        at_least: Option<AccessLevel>,
+        #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor before the page.")] after: Option<String>,
+    ) -> async_graphql::Result<Option<AudienceConnection>> {
+        access_check::audience(context, resource, at_least, (first, after)).await
+    }
+
     /// What happened in all organizations, or in one, in one order in which nothing appears later before something that
-    /// was shown. Whoever goes on after the cursor of the last event that they have misses nothing and gets nothing twice.
-    /// For platform keys with EVENTS_READ, which see the events of the organizations that they reach, and staff; FORBIDDEN
-    /// for everybody else.
+    /// was shown. Whoever goes on after the cursor of the last event that they have misses nothing and gets nothing
+    /// twice. For platform keys with EVENTS_READ, which see the events of the organizations that they reach, and staff;
+    /// FORBIDDEN for everybody else.
     async fn events(
         &self,
         context: &Context<'_>,

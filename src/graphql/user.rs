@@ -211,6 +211,12 @@ impl User {
         }
     }
 
+    /// Loads the user, for ids that the viewer may name. For keys that see no people, this is a placeholder with the id
+    /// alone.
+    pub async fn for_keys(context: &Context<'_>, id: UserId) -> async_graphql::Result<Self> {
+        Self::for_people(context, id, &id.to_string(), id.uuid()).await
+    }
+
     /// Like [`Self::for_people`], for ids that may be absent. Keys that see no people get nobody.
     pub async fn optional_for_people(context: &Context<'_>, id: Option<UserId>) -> async_graphql::Result<Option<Self>> {
         Self::load_optional(context, id.filter(|_| Self::are_shown(context))).await

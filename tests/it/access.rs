@@ -599,6 +599,8 @@ const FIELDS: &[(&str, Seen, &str)] = &[
     ("Query", Seen::Nobody, "user platformKeys platformWebhooks"),
     ("PlatformKey", Seen::Nobody, "id name prefix scopes organizations createdAt lastUsedAt expiresAt revokedAt"),
     ("Query", Seen::Leaders, "verifyAuditLog"),
+    // Each says who may ask; `checks` shows that.
+    ("Query", Seen::Reached, "membership checkAccess reachable audience"),
     // For staff and platform keys; `feed` shows that.
     ("Query", Seen::Nobody, "events"),
     // Who sees one of these sees all of it.
@@ -662,6 +664,8 @@ const FIELDS: &[(&str, Seen, &str)] = &[
 
 /// What one sees with what leads to it.
 const PARTS: &[&str] = &[
+    "AccessDecision",
+    "AccessReason",
     "AuditVerification",
     "Billing",
     "CodeFile",

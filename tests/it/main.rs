@@ -12,6 +12,7 @@ mod audit;
 mod bad_input;
 mod billing;
 mod cascade;
+mod checks;
 mod clients;
 mod clock;
 mod collaborator;

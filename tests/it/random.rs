@@ -643,7 +643,7 @@ impl Replay {
     }
 }
 
-// R5, R6, R33, R34, R35, R36, R37, R58, R61, R67, R68, R73, R80, R81: and what they share, move, gather, offer and
+// R5, R6, R33, R34, R35, R36, R37, R58, R61, R67, R68, R73, R80, R81, R89: and what they share, move, gather, offer and
 // delete is reached by whom the rules say, and by nobody else. D2, R3, R4, R9, R10, R12, R27, R31, R32, R39, R40, R42,
 // R45, R46: whatever people do in whatever order, each organization has one owner, nobody raises anyone above
 // themselves, and nobody keeps access that they should not have.

@@ -221,6 +221,140 @@ async fn lists_and_checks_of_a_large_organization_read_no_more_than_a_page_needs
     app.finish().await;
 }
 
+// R89: so does what services ask: a thousand checks, what somebody reaches at a level, and who reaches what all members
+// see.
+#[tokio::test]
+async fn questions_about_access_read_no_more_than_a_page_needs() {
+    let mut app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let vera = app.join(&team, "vera@example.org", "VIEWER").await;
+    let services = crate::platform_key::key(&app, &["ACCESS_CHECK", "READ"]).await;
+    let total = resources();
+    let (organization, owner) = (uuid(&team.id), uuid(&team.owner.user_id));
+    fill(&app, &team, total).await;
+    give(&app, &team, &ada, "sample", total / 10).await;
+    // Everybody sees it; the organization may change it, as far as its members' permissions let them.
+    let visible = ada.create(&team.id, "PROJECT", "Everybody's").await;
+    ada.ok("updateResource", json!({ "id": visible, "visibility": "ORGANIZATION" }), "").await;
+    ada.grant(&visible, json!({ "organizationId": team.id }), "CONTRIBUTE").await;
+    let people = total / 2;
+    app.database
+        .sql(&format!(
+            "CREATE TEMP TABLE people AS SELECT gen_random_uuid() AS id, n FROM generate_series(1, {people}) n; \
+             INSERT INTO users (id, email, folded_email, username, name, folded_name, created_at) \
+               SELECT id, 'person-' || n || '@example.org', 'person-' || n || '@example.org', 'person-' || n, \
+                 'Person', 'person', rollcall_now() FROM people; \
+             INSERT INTO members (id, organization_id, user_id, role, status, billable_activities, shared_apps, shared_projects, \
+                 joined_at, joined_via) \
+               SELECT gen_random_uuid(), '{organization}', id, CASE WHEN n % 5 = 2 THEN 'viewer' ELSE 'member' END, \
+                 CASE WHEN n % 5 = 3 THEN 'left' ELSE 'active' END, true, true, CASE WHEN n % 1000 = 1 THEN 'administer' ELSE 'view' END, \
+                 rollcall_now(), 'join_code' FROM people"
+        ))
+        .await;
+    tidy(&app).await;
+    for table in ["users", "members"] {
+        app.database.sql(&format!("VACUUM ANALYZE {table}")).await;
+    }
+    app.until_idle().await;
+    Plans::explain(&mut app).await;
+    let plans = Plans::of(&app);
+    let mut found = Vec::new();
+    let reachable = "query($user: ID!, $atLeast: AccessLevel, $kind: ResourceKind, $after: String) { \
+         list: reachable(user: { id: $user }, atLeast: $atLeast, kind: $kind, first: 50, after: $after) { \
+         edges { level node { id } } pageInfo { hasNextPage endCursor } } }";
+    let audience = "query($id: ID!, $atLeast: AccessLevel, $after: String) { \
+         list: audience(resource: { id: $id }, atLeast: $atLeast, first: 50, after: $after) { \
+         edges { level node { id } reasons { kind } } pageInfo { hasNextPage endCursor } } }";
+    let reach = |person: &Client, at_least: &str, kind: Option<&str>| {
+        (reachable, json!({ "user": person.user_id, "atLeast": at_least, "kind": kind }))
+    };
+    let of = |at_least: &str| (audience, json!({ "id": visible, "atLeast": at_least }));
+    for ((query, asked), least) in [
+        (reach(&team.owner, "VIEW", None), 50),
+        (reach(&team.owner, "ADMINISTER", Some("DOCUMENT")), 50),
+        (reach(&ada, "VIEW", None), 50),
+        (reach(&ada, "CONTRIBUTE", None), 50),
+        (reach(&ada, "ADMINISTER", Some("VOLUME")), 0),
+        // They see thousands, and change none.
+        (reach(&vera, "VIEW", None), 50),
+        (reach(&vera, "CONTRIBUTE", None), 0),
+        (of("VIEW"), 50),
+        (of("CONTRIBUTE"), 50),
+        (of("ADMINISTER"), 2),
+    ] {
+        let mut after = Value::Null;
+        for page in ["first", "second", "far"] {
+            let mut variables = asked.clone();
+            variables["after"] = after;
+            let (answer, plans) = plans.during(services.query(query, variables)).await;
+            let list = &answer["list"];
+            let what = format!("{page} page of {asked}");
+            let edges = list["edges"].as_array().unwrap().len();
+            if page == "first" && edges != least {
+                found.push(format!("{what}: {edges} items"));
+            }
+            let own = plans.iter().filter(|(statement, _)| statement.contains("access_rank"));
+            if own.clone().count() != 1 {
+                found.push(format!("{what}: {} statements", own.count()));
+            }
+            for (_, plan) in plans.iter().filter(|(statement, _)| is_of_resources(statement)) {
+                let problems = too_much(plan, 10_000);
+                if !problems.is_empty() {
+                    println!("{what}: {plan}");
+                }
+                found.extend(problems.into_iter().map(|problem| format!("{what}: {problem}")));
+            }
+            after = match (page, query == audience) {
+                ("second", false) => cursor("d0000000-0000-4000-8000-000000000000"),
+                ("second", true) => place("d0000000-0000-4000-8000-000000000000"),
+                _ => list["pageInfo"]["endCursor"].clone(),
+            };
+        }
+    }
+    // A thousand checks of people and resources here and there.
+    let pairs = format!(
+        "SELECT m.user_id || ' ' || r.id AS value FROM \
+         (SELECT user_id, row_number() OVER () AS n FROM members WHERE organization_id = '{organization}' LIMIT 1000) m \
+         JOIN (SELECT id, row_number() OVER () AS n FROM resources WHERE owner_id = '{owner}' LIMIT 1000) r USING (n)"
+    );
+    let ids = |pair: &String| {
+        use rollcall_domain::base::id::{ResourceId, TypedId, UserId, to_text};
+        let (user, resource) = pair.split_once(' ').unwrap();
+        let (user, resource) =
+            (UserId::from_uuid(user.parse().unwrap()), ResourceId::from_uuid(resource.parse().unwrap()));
+        json!({ "user": { "id": to_text(user) }, "resource": { "id": to_text(resource) } })
+    };
+    let checks: Vec<Value> = app.database.texts(&pairs).await.iter().map(ids).collect();
+    assert_eq!(checks.len(), 1_000);
+    for fields in ["level", "level reasons { kind }"] {
+        let query = format!("query($checks: [AccessCheckInput!]!) {{ checkAccess(checks: $checks) {{ {fields} }} }}");
+        services.query(&query, json!({ "checks": checks })).await;
+        let (_, plans) = plans.during(services.query(&query, json!({ "checks": checks }))).await;
+        let own: Vec<_> = plans.iter().filter(|(statement, _)| statement.contains("access_rank")).collect();
+        assert_eq!(own.len(), 1, "{fields}");
+        println!("1,000 checks of {fields}: {} ms", own[0].1["Actual Total Time"]);
+        found.extend(too_much(&own[0].1, 20_000).into_iter().map(|problem| format!("checks of {fields}: {problem}")));
+    }
+    assert!(found.is_empty(), "{} problems:\n{}", found.len(), found.join("\n"));
+    // They were no whole accounts.
+    app.database
+        .sql(
+            "SET session_replication_role = replica; \
+             DELETE FROM members WHERE user_id IN (SELECT id FROM users WHERE username LIKE 'person-%'); \
+             DELETE FROM users WHERE username LIKE 'person-%'",
+        )
+        .await;
+    app.start_worker();
+    app.finish().await;
+}
+
+/// The cursor of a place among the members who reach something, whether or not there is such a member.
+fn place(id: &str) -> Value {
+    use base64::Engine;
+    json!(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(format!("[false,\"{id}\"]")))
+}
+
 /// The cursor of an id, whether or not there is such a resource.
 fn cursor(id: &str) -> Value {
     use base64::Engine;

@@ -357,8 +357,60 @@ const FREQUENT: &[(&str, &str)] = &[
     ("resources of somebody", "query { viewer { resources(first: 20) { nodes { name kind } } } }"),
     ("access to one", "query($user: ID!, $one: [ID!]!) { access(userId: $user, resourceIds: $one) }"),
     ("access to many", "query($user: ID!, $many: [ID!]!) { access(userId: $user, resourceIds: $many) }"),
+    ("checks", "query($checks: [AccessCheckInput!]!) { checkAccess(checks: $checks) { allowed level revision } }"),
+    (
+        "checks with reasons",
+        "query($checks: [AccessCheckInput!]!) { checkAccess(checks: $checks) { level limitedBy reasons { kind level grant { id } } } }",
+    ),
+    ("what somebody reaches", "query($user: ID!) { reachable(user: { id: $user }) { edges { level node { name } } } }"),
+    (
+        "what somebody changes",
+        "query($user: ID!) { reachable(user: { id: $user }, atLeast: CONTRIBUTE) { edges { level node { name } } } }",
+    ),
+    (
+        "who reaches a resource",
+        "query($first: ID!) { audience(resource: { id: $first }) { edges { level node { name } reasons { kind } } } }",
+    ),
     ("audit log", "query($id: ID!) { organization(by: { id: $id }) { auditLog(first: 20) { nodes { action } } } }"),
 ];
+
+// R89: a thousand checks take as many statements as one, and with their reasons a few more, however many there are.
+#[tokio::test]
+async fn many_checks_take_as_many_statements_as_one() {
+    let mut app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let project = ada.create(&team.id, "PROJECT", "Atlas").await;
+    let mut checks = Vec::new();
+    for n in 0..12 {
+        let person = app.join(&team, &format!("person{n}@example.org"), "MEMBER").await;
+        ada.grant(&project, json!({ "userId": person.user_id }), "VIEW").await;
+        let volume = ada.create_in(&project, "VOLUME", &format!("Volume {n}")).await;
+        checks.push(json!({ "user": { "id": person.user_id }, "resource": { "id": volume } }));
+        checks.push(json!({ "user": { "email": format!("person{n}@example.org") }, "resource": { "id": volume } }));
+    }
+    let services = crate::platform_key::key(&app, &["ACCESS_CHECK", "READ"]).await;
+    app.until_idle().await;
+    app.log_more("log_statement = 'all'").await;
+    let plain = "query($checks: [AccessCheckInput!]!) { checkAccess(checks: $checks) { allowed level revision } }";
+    let explained = "query($checks: [AccessCheckInput!]!) { checkAccess(checks: $checks) { level reasons { kind resource { name } grant { level } } } }";
+    let mut taken = Vec::new();
+    for query in [plain, explained] {
+        for some in [&checks[..1], &checks] {
+            let mut least = usize::MAX;
+            for _ in 0..5 {
+                let before = all_statements(&app).await;
+                let told = services.query(query, json!({ "checks": some })).await;
+                assert!(told["checkAccess"].as_array().unwrap().iter().all(|one| one["level"] == "VIEW"), "{told}");
+                least = least.min(all_statements(&app).await - before);
+            }
+            taken.push(least);
+        }
+    }
+    assert!(taken[0] > 0 && taken[0] == taken[1] && taken[2] == taken[3], "{taken:?}");
+    app.start_worker();
+    app.finish().await;
+}
 
 // What is asked again and again is prepared and planned once per connection: planning takes longer than executing.
 #[tokio::test]
@@ -373,7 +425,11 @@ async fn frequent_queries_are_not_planned_again() {
     app.until_idle().await;
     app.log_more("log_planner_stats = on").await;
     for (name, query) in FREQUENT {
-        let variables = json!({ "id": team.id, "user": ada.user_id, "one": [many[0]], "many": many });
+        let check = |id| json!({ "user": { "id": ada.user_id }, "resource": { "id": id } });
+        let checks: Vec<_> = many.iter().map(check).collect();
+        let variables = json!({
+            "id": team.id, "user": ada.user_id, "first": many[0], "one": [many[0]], "many": many, "checks": checks,
+        });
         let used = |variable: &str| query.contains(&format!("${variable}"));
         let variables: serde_json::Map<_, _> =
             variables.as_object().unwrap().clone().into_iter().filter(|(variable, _)| used(variable)).collect();

@@ -108,6 +108,17 @@ impl Reach {
     }
 }
 
+/// Whose access to resources an actor may ask about (R89).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum AccessQuestions {
+    /// Anybody's, to what these organizations hold.
+    OfAnybody(Within),
+    /// The person's own.
+    OfOneself(Reach),
+    /// Nobody's.
+    None,
+}
+
 /// Proof that the actor is a person, who is signed in or for whom the platform acts. Only [`Actor::person`] creates
 /// one.
 #[derive(Debug, Clone, Copy)]
@@ -336,7 +347,8 @@ impl Actor {
         match self {
             Self::Staff { .. } => true,
             Self::Platform(key) => key.within.includes(organization_id),
-            Self::User { .. } | Self::ApiKey { .. } | Self::Service { .. } | Self::OnBehalf { .. } => false,
+            Self::Service { organization_id: own, .. } => *own == organization_id,
+            Self::User { .. } | Self::ApiKey { .. } | Self::OnBehalf { .. } => false,
         }
     }
 
@@ -518,6 +530,26 @@ impl Actor {
             | Self::Platform(_)
             | Self::OnBehalf { .. }
             | Self::Staff { .. } => None,
+        }
+    }
+
+    /// Whose access to resources the actor may ask about: staff anybody's, platform keys with ACCESS_CHECK anybody's to
+    /// what their organizations hold, service keys anybody's to what their organization holds, and people their own.
+    ///
+    /// # Errors
+    ///
+    /// FORBIDDEN on `field` for platform keys without ACCESS_CHECK.
+    pub(crate) fn access_questions(&self, field: &str) -> Result<AccessQuestions> {
+        match self {
+            Self::Staff { .. } => Ok(AccessQuestions::OfAnybody(Within::All)),
+            Self::Platform(key) => {
+                key.require(PlatformScope::AccessCheck, field)?;
+                Ok(AccessQuestions::OfAnybody(key.within.clone()))
+            }
+            Self::Service { organization_id, .. } => Ok(AccessQuestions::OfAnybody(Within::only([*organization_id]))),
+            Self::User { .. } | Self::ApiKey { .. } | Self::OnBehalf { .. } => {
+                Ok(self.reach().map_or(AccessQuestions::None, AccessQuestions::OfOneself))
+            }
         }
     }
 

@@ -1,17 +1,18 @@
 //! What a user may do with a resource: one SQL expression for single checks, lists and services alike.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use diesel::prelude::*;
-use diesel::sql_types::{Array, Bool, Integer, Uuid as SqlUuid};
+use diesel::sql_types::{Array, Bool, Integer, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::authority::actor::Reach;
 use crate::authority::platform::Within;
 use crate::authority::rights::AccessLevel;
 use crate::base::error::Result;
-use crate::base::id::{OrganizationId, ResourceId, UserId};
+use crate::base::id::{GrantId, OrganizationId, ResourceId, TeamId, UserId};
 use crate::base::sql::statement;
+use crate::base::text_enum::text_enum;
 
 /// The condition for a grant `g` to a person to count. `m` is the person's membership in the resource's organization
 /// `o`, or null.
@@ -30,7 +31,7 @@ fn teams_count(organization: &str, user: &str) -> String {
     )
 }
 
-/// The grants that count for a user on a resource. Both arguments are SQL.
+/// The grants to a user on a resource, with what of each counts. Both arguments are SQL.
 ///
 /// A person's own grants become dormant when the membership under which they were made ends. If the person returns,
 /// those that the departure kept become active again (R37). Grants to people outside the organization, and grants to
@@ -43,6 +44,11 @@ fn granted(user: &str, resource: &str) -> String {
         resource = resource,
         own_counts = OWN_COUNTS,
         teams_count = teams_count("r.organization_id", user),
+        viewer_role = AccessLimit::ViewerRole.bit(),
+        shared_projects = AccessLimit::SharedProjects.bit(),
+        shared_apps = AccessLimit::SharedApps.bit(),
+        external_sharing = AccessLimit::ExternalSharing.bit(),
+        sleeping = AccessLimit::Sleeping.bit(),
     )
 }
 
@@ -63,8 +69,163 @@ pub(crate) fn access(user: &str) -> String {
     )
 }
 
+/// A lateral subquery `way` for a resource `r` and the user whose id the SQL `user` gives, with the columns
+/// [`WAY_COLUMNS`]: a row for each way by which the user reaches the resource, or would but for a limit. What
+/// [`access`] gives is the most that the ways give, within their limits.
+pub(crate) fn ways(user: &str) -> String {
+    format!(
+        include_str!("resource_ways.sql"),
+        user = user,
+        on_chain = granted(user, "ANY (ARRAY[r.id, c1.id, c2.id])"),
+        on_collection = granted(user, "ANY (ARRAY[k.id, w.id])"),
+        viewer_role = AccessLimit::ViewerRole.bit(),
+        moving = AccessLimit::Moving.bit(),
+        suspended = AccessLimit::Suspended.bit(),
+    )
+}
+
+/// The columns of a [`WayRow`], of the subquery that [`ways`] gives.
+pub(crate) const WAY_COLUMNS: &str = "way.kind AS way_kind, way.resource_id AS way_resource_id, way.grant_id AS way_grant_id, \
+     way.team_id AS way_team_id, way.organization_id AS way_organization_id, way.given AS way_given, way.limits AS way_limits";
+
+/// The columns of a [`WayRow`] where nobody asks why.
+pub(crate) const NO_WAY_COLUMNS: &str = "NULL::text AS way_kind, NULL::uuid AS way_resource_id, NULL::uuid AS way_grant_id, \
+     NULL::uuid AS way_team_id, NULL::uuid AS way_organization_id, NULL::integer AS way_given, NULL::integer AS way_limits";
+
+text_enum! {
+    /// By what somebody reaches a resource.
+    AccessReasonKind {
+        /// They own it, or what it lies in.
+        Owner = "owner",
+        /// They are the organization's owner or an admin (R2).
+        Leader = "leader",
+        /// It, or what it lies in, is shared with them.
+        Grant = "grant",
+        /// It, or what it lies in, is shared with a team that they are in (R66, R81).
+        TeamGrant = "team_grant",
+        /// It, or what it lies in, is shared with an organization of theirs (R57, R58).
+        OrganizationGrant = "organization_grant",
+        /// It, or what it lies in, is visible to all members.
+        Visibility = "visibility",
+        /// They reach a collection that gathers it (R73).
+        Collection = "collection",
+        /// It is a sample of their own, shared with them in an organization that they aren't a member of (R33).
+        OwnSample = "own_sample",
+        /// It is moving to an organization of theirs (R61).
+        Transfer = "transfer",
+    }
+}
+
+text_enum! {
+    /// What keeps a level lower than a reason would give.
+    AccessLimit {
+        /// Viewers only read (R14).
+        ViewerRole = "viewer_role",
+        /// The member's permission for what is shared with the organization (R58).
+        SharedProjects = "shared_projects",
+        /// The member may not use apps that are shared with the organization (R58).
+        SharedApps = "shared_apps",
+        /// Whatever moves to another organization is read-only (R61).
+        Moving = "moving",
+        /// The organization shares with nobody outside.
+        ExternalSharing = "external_sharing",
+        /// The grant is dormant, since the membership under which it was made has ended (R37).
+        Sleeping = "sleeping",
+        /// The account is suspended (D6).
+        Suspended = "suspended",
+    }
+}
+
+impl AccessLimit {
+    /// The limit in a set of limits.
+    fn bit(self) -> i32 {
+        1 << self as i32
+    }
+
+    /// The limits in a set.
+    fn in_set(set: i32) -> impl Iterator<Item = Self> {
+        Self::ALL.iter().copied().filter(move |limit| set & limit.bit() != 0)
+    }
+}
+
+/// One way by which somebody reaches a resource, or would but for a limit.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AccessReason {
+    /// By what.
+    pub kind: AccessReasonKind,
+    /// The level that it gives by itself, without the limits.
+    pub level: AccessLevel,
+    /// Through which resource: the one in question, one of its containers, or a collection.
+    pub resource_id: Option<ResourceId>,
+    /// By which grant.
+    pub grant_id: Option<GrantId>,
+    /// In which team.
+    pub team_id: Option<TeamId>,
+    /// As a member of which organization.
+    pub organization_id: Option<OrganizationId>,
+}
+
+/// A row of [`ways`], joined to what it belongs to; without values if there is no way.
+#[derive(Debug, QueryableByName)]
+pub(crate) struct WayRow {
+    #[diesel(sql_type = Nullable<Text>)]
+    way_kind: Option<AccessReasonKind>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    way_resource_id: Option<ResourceId>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    way_grant_id: Option<GrantId>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    way_team_id: Option<TeamId>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    way_organization_id: Option<OrganizationId>,
+    #[diesel(sql_type = Nullable<Integer>)]
+    way_given: Option<i32>,
+    #[diesel(sql_type = Nullable<Integer>)]
+    way_limits: Option<i32>,
+}
+
+/// Why somebody has the level that they have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Explanation {
+    /// The ways by which they reach the resource, those that give most first.
+    pub reasons: Vec<AccessReason>,
+    /// What keeps their level lower than the reasons would give.
+    pub limited_by: Vec<AccessLimit>,
+}
+
+impl Explanation {
+    /// Explains a level by the ways to the resource. A collection counts once, however it is reached.
+    pub(crate) fn of(level: AccessLevel, ways: impl IntoIterator<Item = WayRow>) -> Self {
+        let mut reasons = BTreeSet::new();
+        let mut limits = 0;
+        for way in ways {
+            let (Some(kind), Some(given)) = (way.way_kind, way.way_given) else { continue };
+            let reason = AccessReason {
+                kind,
+                level: of_rank(given),
+                resource_id: way.way_resource_id,
+                grant_id: way.way_grant_id,
+                team_id: way.way_team_id,
+                organization_id: way.way_organization_id,
+            };
+            if reason.level > level {
+                limits |= way.way_limits.unwrap_or_default();
+            }
+            reasons.insert(reason);
+        }
+        let mut reasons: Vec<AccessReason> = reasons.into_iter().collect();
+        reasons.sort_by_key(|reason| std::cmp::Reverse(reason.level));
+        Self { reasons, limited_by: AccessLimit::in_set(limits).collect() }
+    }
+}
+
+/// The rank of an access level.
+pub(crate) fn rank_of(level: AccessLevel) -> i32 {
+    level as i32
+}
+
 /// The access level for a rank.
-fn of_rank(rank: i32) -> AccessLevel {
+pub(crate) fn of_rank(rank: i32) -> AccessLevel {
     match rank {
         4.. => AccessLevel::Administer,
         3 => AccessLevel::Contribute,

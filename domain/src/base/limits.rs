@@ -114,6 +114,10 @@ pub const DEFAULT_PAGE: i64 = 20;
 pub const MAX_PAGE: i64 = 100;
 /// The maximum number of ids that `nodes` accepts.
 pub const MAX_NODES: usize = 100;
+/// The maximum number of checks of access in one request (R89).
+pub const MAX_CHECKS: usize = 1_000;
+/// How many resources or people are looked at at once after a page turned out to need more than it has items.
+pub const LOOKED_AT: i64 = 1_000;
 
 /// The maximum number of invitations in one request.
 pub const MAX_INVITATIONS: usize = 50;

@@ -128,6 +128,12 @@ impl<K: Serialize> Slice<K> {
         self.limit + 1
     }
 
+    /// Begins to collect the rows that a page needs from candidates.
+    pub(crate) fn filling<T>(&self) -> Result<Filling<T>> {
+        let wanted = usize::try_from(self.fetch()).map_err(|_| Error::Bug("a page is small"))?;
+        Ok(Filling { found: Vec::new(), wanted, most: Some(self.fetch()) })
+    }
+
     /// Merges the rows of several ranges of one list, each of which was fetched separately, into reading direction. A
     /// row that moved from one range to another in the meantime is included only once.
     pub(crate) fn merge<T, O: Ord>(&self, mut rows: Vec<T>, key: impl Fn(&T) -> O) -> Vec<T> {
@@ -151,6 +157,35 @@ impl<K: Serialize> Slice<K> {
         let (has_next, has_previous) =
             if self.backward { (self.before.is_some(), more) } else { (more, self.after.is_some()) };
         Ok(Page { items, has_next, has_previous })
+    }
+}
+
+/// The rows of a page that is filled from candidates of which few aren't wanted. The first statement reads as many as
+/// the page needs, so that most pages take no other.
+#[derive(Debug)]
+pub(crate) struct Filling<T> {
+    found: Vec<T>,
+    wanted: usize,
+    most: Option<i64>,
+}
+
+impl<T> Filling<T> {
+    /// How many candidates to read next, after those that were read before. `None` once there is nothing more to read.
+    pub(crate) fn most(&self) -> Option<i64> {
+        self.most
+    }
+
+    /// Takes candidates that were read: as many as [`Self::most`] said, or fewer at the end of the list.
+    pub(crate) fn take(&mut self, candidates: Vec<T>, is_wanted: impl Fn(&T) -> bool) {
+        let is_end = i64::try_from(candidates.len()).is_ok_and(|read| Some(read) < self.most);
+        self.found.extend(candidates.into_iter().filter(is_wanted));
+        self.most = (!is_end && self.found.len() < self.wanted).then_some(limits::LOOKED_AT);
+    }
+
+    /// The rows for [`Slice::page`].
+    pub(crate) fn rows(mut self) -> Vec<T> {
+        self.found.truncate(self.wanted);
+        self.found
     }
 }
 

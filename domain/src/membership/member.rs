@@ -5,6 +5,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
+use crate::account::user_ref::{self, UserRef};
 use crate::authority::access::{self, Lock, Permit, WritePermit};
 use crate::authority::actor::{Actor, Reach};
 use crate::authority::attempt::{self, Count};
@@ -192,6 +193,39 @@ pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: 
         .into_iter()
         .filter(|member| permits.get(&member.organization_id).is_some_and(|permit| is_visible(permit, member)))
         .collect())
+}
+
+/// Returns somebody's membership in an organization, whatever its status, if the actor may see it: staff, platform keys
+/// with READ and service keys of the organization see every membership, and people those that they see elsewhere.
+///
+/// People don't find out by this whose address or external id it is: owner and admins name members by their address,
+/// and everybody names themselves by either.
+pub async fn find(
+    connection: &mut AsyncPgConnection,
+    actor: &Actor,
+    organization_id: OrganizationId,
+    named: &UserRef,
+) -> Result<Option<Member>> {
+    let user_id = user_ref::resolve(connection, std::slice::from_ref(named)).await?.remove(named);
+    let Some(user_id) = user_id else { return Ok(None) };
+    let Some(member) = of(connection, organization_id, user_id).await? else { return Ok(None) };
+    let is_seen = match actor {
+        Actor::Staff { .. } => true,
+        Actor::Service { organization_id: own, .. } => *own == organization_id,
+        Actor::Platform(_) => access::view(connection, actor, organization_id).await?.is_some(),
+        Actor::User { .. } | Actor::ApiKey { .. } | Actor::OnBehalf { .. } => {
+            let permit = access::view(connection, actor, organization_id).await?;
+            permit.is_some_and(|permit| {
+                let may_name = match named {
+                    UserRef::Id(_) | UserRef::Username(_) => true,
+                    UserRef::Email(_) => permit.standing().leads() && member.status == MemberStatus::Active,
+                    UserRef::ExternalId(_) => false,
+                };
+                is_visible(&permit, &member) && (may_name || permit.is_of(user_id))
+            })
+        }
+    };
+    Ok(is_seen.then_some(member))
 }
 
 /// Counts an email of this kind about a membership, for the membership and for its recipient with `limit`. Returns

@@ -161,19 +161,19 @@ pub async fn id_by_slug(connection: &mut AsyncPgConnection, slug: &str) -> Resul
         .optional()?)
 }
 
-/// Returns the organization with a slug, if the actor is a member of it or staff. Anybody else gets the same answer in
-/// the same time as for a slug that nobody has (R21).
+/// Returns the organization with a slug, if the actor is a member of it, a key of its own or staff. Anybody else gets
+/// the same answer in the same time as for a slug that nobody has (R21).
 pub async fn known_by_slug(
     connection: &mut AsyncPgConnection,
     actor: &Actor,
     slug: &str,
 ) -> Result<Option<OrganizationId>> {
     match actor {
-        Actor::Staff { .. } | Actor::Platform(_) => {
+        Actor::Staff { .. } | Actor::Platform(_) | Actor::Service { .. } => {
             let id = id_by_slug(connection, slug).await?;
             return Ok(id.filter(|id| actor.names(*id)));
         }
-        Actor::User { .. } | Actor::ApiKey { .. } | Actor::Service { .. } | Actor::OnBehalf { .. } => {}
+        Actor::User { .. } | Actor::ApiKey { .. } | Actor::OnBehalf { .. } => {}
     }
     let (Ok(slug), Some(reach)) = (Slug::parse("slug", slug), actor.reach()) else { return Ok(None) };
     Ok(members::table
@@ -188,8 +188,8 @@ pub async fn known_by_slug(
         .optional()?)
 }
 
-/// Returns the organization with the platform's own id, if the actor is a member of it, staff, or a platform key that
-/// reaches it. For anybody else it doesn't exist.
+/// Returns the organization with the platform's own id, if the actor is a member of it, a key of its own, staff, or a
+/// platform key that reaches it. For anybody else it doesn't exist.
 pub async fn known_by_external_id(
     connection: &mut AsyncPgConnection,
     actor: &Actor,

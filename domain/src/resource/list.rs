@@ -8,12 +8,13 @@
 //! [`crate::authority::resource_access::access_of`].
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Json, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Integer, Json, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::authority::access::Permit;
 use crate::authority::actor::Actor;
-use crate::authority::rights::Action;
+use crate::authority::resource_access::{of_rank, rank_of};
+use crate::authority::rights::{AccessLevel, Action};
 use crate::base::error::{Error, Result};
 use crate::base::id::{OrganizationId, ResourceId, UserId};
 use crate::base::page::{Page, PageRequest, Slice};
@@ -22,7 +23,7 @@ use crate::base::{limits, text};
 use crate::membership::organization;
 use crate::resource::Resource;
 use crate::resource::kind::ResourceKind;
-use crate::resource::list_statement::{Bounds, ListParameters, PartParameters, PartSort, SearchBy, Shape};
+use crate::resource::list_statement::{Bounds, Levels, ListParameters, PartParameters, PartSort, SearchBy, Shape};
 
 /// The resources that a list is limited to.
 #[derive(Debug, Clone, Default)]
@@ -123,6 +124,7 @@ impl<'a> ListRequest<'a> {
             in_container: self.filter.container_id.is_some(),
             of_owner: self.filter.owner_id.is_some(),
             search: self.search.as_ref().map(|search| search.by),
+            levels: Levels::Untold,
             bounds: Bounds::of(self.slice),
         }
     }
@@ -142,6 +144,7 @@ impl<'a> ListRequest<'a> {
             most: self.slice.fetch(),
             after: self.slice.after,
             before: self.slice.before,
+            at_least: 1,
         }
     }
 
@@ -210,6 +213,50 @@ fn leading_to(kinds: &[ResourceKind]) -> Vec<ResourceKind> {
     leading.sort_unstable();
     leading.dedup();
     leading
+}
+
+/// A resource with the level at which somebody reaches it.
+#[derive(Debug, Clone, QueryableByName)]
+pub struct ReachedResource {
+    /// The resource.
+    #[diesel(embed)]
+    pub resource: Resource,
+    #[diesel(sql_type = Integer)]
+    rank: i32,
+}
+
+impl ReachedResource {
+    /// The level.
+    pub fn level(&self) -> AccessLevel {
+        of_rank(self.rank)
+    }
+}
+
+/// Returns a page of what a user reaches at least at a level, oldest first, without checking who asks. The account
+/// isn't suspended.
+///
+/// The list begins with what may be reached at that level, and leaves out the little that can't, such as what is just
+/// moving. So a page takes one statement, and more only where it would be short without.
+pub(super) async fn list_at_least(
+    connection: &mut AsyncPgConnection,
+    user_id: UserId,
+    within: Option<&[OrganizationId]>,
+    filter: &ResourceFilter,
+    at_least: AccessLevel,
+    slice: &Slice<ResourceId>,
+) -> Result<Page<ReachedResource>> {
+    static STATEMENTS: Statements<Shape> = Statements::new();
+    let request = ListRequest::new(user_id, within, filter, slice);
+    let levels = if at_least > AccessLevel::View { Levels::AtLeast } else { Levels::Told };
+    let (mut after, mut filling) = (slice.after, slice.filling()?);
+    while let Some(most) = filling.most() {
+        let shape = Shape { levels, bounds: Bounds::onward(after.is_some()), ..request.shape() };
+        let parameters = ListParameters { after, most, at_least: rank_of(at_least), ..request.parameters(&[]) };
+        let rows: Vec<ReachedResource> = STATEMENTS.with(shape, Shape::merging, parameters).load(connection).await?;
+        after = rows.last().map(|reached| reached.resource.id);
+        filling.take(rows, |reached| reached.level() >= at_least);
+    }
+    slice.page(filling.rows(), |reached| reached.resource.id)
 }
 
 /// Returns a page of everything that the actor can reach, in all organizations, oldest first.

@@ -16,7 +16,7 @@
     CROSS JOIN LATERAL (
       SELECT i.resource_id AS id FROM collection_items i{narrowed_items}
       WHERE i.collection_id = h.id AND i.kind = k.kind{item_bounds} {sorted_items}) f
-    WHERE h.kind = 'collection' AND {items_allow}
+    WHERE h.kind = 'collection' AND {items_allow}{own_samples}
   ) r GROUP BY r.id {sorted}
 )
-SELECT {columns} FROM page JOIN resources r USING (id) ORDER BY r.id {direction}
+SELECT {columns}{level} FROM page JOIN resources r USING (id){access} ORDER BY r.id {direction}

@@ -1,7 +1,7 @@
 //! The statements of lists of resources, assembled from parts according to the request. [`crate::resource::list`]
 //! explains what they cost.
 
-use diesel::sql_types::{Array, BigInt, Nullable, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Uuid as SqlUuid};
 
 use crate::authority::resource_access::{OWN_COUNTS, access};
 use crate::base::id::{OrganizationId, ResourceId, UserId};
@@ -46,6 +46,11 @@ impl Bounds {
         Self { after: slice.after.is_some(), before: slice.before.is_some(), backward: slice.backward }
     }
 
+    /// From a place of the list on, or from its beginning.
+    pub(super) fn onward(after: bool) -> Self {
+        Self { after, before: false, backward: false }
+    }
+
     /// The conditions on the ids in the given column.
     fn condition(self, id: &str) -> String {
         let mut condition = String::new();
@@ -84,7 +89,20 @@ parameters! {
         most: BigInt = i64,
         after: Nullable<SqlUuid> = Option<ResourceId>,
         before: Nullable<SqlUuid> = Option<ResourceId>,
+        /// The least level that is listed, as a rank.
+        at_least: Integer = i32,
     }
+}
+
+/// What a list says of levels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Levels {
+    /// Nothing: it has everything that the user reaches.
+    Untold,
+    /// It has everything that the user reaches, each with its level.
+    Told,
+    /// It begins with what may be reached at `:at_least`, which is more than VIEW, and tells the level of each.
+    AtLeast,
 }
 
 /// Everything that the text of a list's statements depends on.
@@ -97,10 +115,19 @@ pub(super) struct Shape {
     /// Whether the list is limited to an owner.
     pub of_owner: bool,
     pub search: Option<SearchBy>,
+    pub levels: Levels,
     pub bounds: Bounds,
 }
 
 impl Shape {
+    /// The text if the list begins with what may be reached at a level.
+    fn if_ranked(self, text: &str) -> String {
+        match self.levels {
+            Levels::Untold | Levels::Told => String::new(),
+            Levels::AtLeast => text.to_owned(),
+        }
+    }
+
     /// The conditions for the owner and the container, on the resources with this name.
     fn narrowed(self, resource: &str) -> String {
         let mut narrowed = String::new();
@@ -133,9 +160,10 @@ impl Shape {
     fn sources(self) -> String {
         let only = |column: &str| if self.within { format!(" AND {column} = ANY (:within)") } else { String::new() };
         // Reads a range of an index for each kind, and the container that the list is limited to by its id.
-        let holders = |condition: &str| {
+        let holders = |condition: &str, rank: &str| {
+            let ranks = self.if_ranked(&format!(", {rank} AS apps_rank, {rank} AS others_rank"));
             let of_kinds = format!(
-                "SELECT r.id, r.kind, true AS apps, true AS others FROM me CROSS JOIN unnest(:leading) AS k (kind) \
+                "SELECT r.id, r.kind, true AS apps, true AS others{ranks} FROM me CROSS JOIN unnest(:leading) AS k (kind) \
                  CROSS JOIN LATERAL (SELECT r.id, r.kind FROM resources r \
                    WHERE r.organization_id = me.organization_id AND r.kind = k.kind AND {condition} OFFSET 0) r WHERE NOT me.leads"
             );
@@ -143,26 +171,45 @@ impl Shape {
                 return of_kinds;
             }
             format!(
-                "{of_kinds} UNION SELECT r.id, r.kind, true, true FROM me JOIN resources r ON r.id = :container_id \
+                "{of_kinds} UNION SELECT r.id, r.kind, true, true{ranks} FROM me JOIN resources r ON r.id = :container_id \
                  AND r.organization_id = me.organization_id AND {condition} WHERE NOT me.leads"
             )
         };
+        let h_ranks = self.if_ranked(", h.apps_rank, h.others_rank");
         let (or_itself, itself) = match self.in_container {
             true => (
                 " OR r.id = :container_id",
-                " UNION SELECT r.id, r.kind, h.apps, h.others FROM holders h \
-                 JOIN resources r ON r.id = :container_id AND r.container_id = h.id",
+                format!(
+                    " UNION SELECT r.id, r.kind, h.apps, h.others{h_ranks} FROM holders h \
+                     JOIN resources r ON r.id = :container_id AND r.container_id = h.id"
+                ),
             ),
-            false => ("", ""),
+            false => ("", String::new()),
         };
+        // A viewer only reads what belongs to the organization, whatever is granted to them (R14).
+        let rank = "least(access_rank(g.level), CASE WHEN EXISTS ( \
+             SELECT FROM members v WHERE v.organization_id = g.organization_id AND v.user_id = :user_id \
+               AND v.status = 'active' AND v.role = 'viewer') THEN 1 ELSE 4 END)";
+        let as_member = "CASE gm.role WHEN 'viewer' THEN 1 ELSE 4 END";
         format!(
             include_str!("list_sources.sql"),
             own_counts = OWN_COUNTS,
             only_member = only("m.organization_id"),
             only_grant = only("g.organization_id"),
             only_moving = only("r.organization_id"),
-            owned = holders("r.owner_id = :user_id"),
-            visible = holders("r.visibility = 'organization'"),
+            owned = holders("r.owner_id = :user_id", "me.cap"),
+            visible = holders("r.visibility = 'organization'", "1"),
+            me_cap = self.if_ranked(", CASE m.role WHEN 'viewer' THEN 1 ELSE 4 END AS cap"),
+            grant_rank = self.if_ranked(&format!(", {rank} AS rank")),
+            own_ranks = self.if_ranked(", rank AS apps_rank, rank AS others_rank"),
+            team_ranks = self.if_ranked(&format!(", {rank}, {rank}")),
+            organization_ranks = self.if_ranked(&format!(
+                ", least({rank}, {as_member}), least({rank}, {as_member}, \
+                 CASE WHEN gm.role IN ('owner', 'admin') THEN 4 ELSE access_rank(gm.shared_projects) END)"
+            )),
+            read_ranks = self.if_ranked(", 1, 1"),
+            g_ranks = self.if_ranked(", g.apps_rank, g.others_rank"),
+            h_ranks = h_ranks,
             or_itself = or_itself,
             itself = itself,
         )
@@ -189,17 +236,45 @@ impl Shape {
                  ) f WHERE {of}"
             )
         };
-        let allowed = |by: &str, kind: &str| format!("CASE {kind} WHEN 'app' THEN {by}.apps ELSE {by}.others END");
+        let allowed = |by: &str, kind: &str| {
+            let enough = self.if_ranked(&format!(
+                " AND CASE {kind} WHEN 'app' THEN {by}.apps_rank ELSE {by}.others_rank END >= :at_least"
+            ));
+            format!("CASE {kind} WHEN 'app' THEN {by}.apps ELSE {by}.others END{enough}")
+        };
+        // What makes a resource visible lets nobody change it.
+        let reading = |of: String| if self.levels == Levels::AtLeast { "false".to_owned() } else { of };
+        // To whoever isn't a member, a grant of any level makes a sample of their own theirs (R33).
+        let own_samples = self.if_ranked(&format!(
+            " UNION ALL SELECT r.id FROM granted g JOIN resources r ON r.id = g.resource_id \
+             WHERE r.kind = 'sample' AND r.kind = ANY (:kinds) AND r.owner_id = :user_id AND g.others{wanted} \
+             UNION ALL SELECT f.id FROM inside h CROSS JOIN LATERAL ( \
+               SELECT r.id FROM resources r WHERE r.container_id = h.id AND r.owner_id = :user_id \
+                 AND r.kind = 'sample'{wanted} {sorted}) f \
+             WHERE h.others AND 'sample' = ANY (:kinds)"
+        ));
+        let (level, access) = match self.levels {
+            Levels::Untold => ("", String::new()),
+            Levels::Told | Levels::AtLeast => {
+                (", coalesce(access.rank, 0) AS rank", format!(" LEFT JOIN {} ON true", access(":user_id")))
+            }
+        };
         format!(
             include_str!("list_merging.sql"),
             columns = COLUMNS,
             sources = self.sources(),
             led = range("", "me.leads"),
-            owned = range(" AND r.owner_id = :user_id", "NOT me.leads"),
-            visible = range(" AND r.visibility = 'organization'", "NOT me.leads"),
+            owned = range(
+                " AND r.owner_id = :user_id",
+                &format!("NOT me.leads{}", self.if_ranked(" AND me.cap >= :at_least"))
+            ),
+            visible = range(" AND r.visibility = 'organization'", &reading("NOT me.leads".to_owned())),
+            own_samples = own_samples,
+            level = level,
+            access = access,
             granted_allow = allowed("g", "r.kind"),
             contents_allow = allowed("h", "p.kind"),
-            items_allow = allowed("h", "k.kind"),
+            items_allow = reading(allowed("h", "k.kind")),
             in_container = if self.in_container { " AND h.id = :container_id" } else { "" },
             narrowed_items = narrowed_items,
             item_bounds = self.bounds.condition("i.resource_id"),
@@ -312,7 +387,10 @@ mod tests {
         for bounds in all_bounds() {
             for search in [None, Some(SearchBy::Text), Some(SearchBy::Beginning)] {
                 for (within, in_container) in [(false, false), (false, true), (true, false), (true, true)] {
-                    shapes.extend(EITHER.map(|of_owner| Shape { within, in_container, of_owner, search, bounds }));
+                    for levels in [Levels::Untold, Levels::Told, Levels::AtLeast] {
+                        let shape = |of_owner| Shape { within, in_container, of_owner, search, levels, bounds };
+                        shapes.extend(EITHER.map(shape));
+                    }
                 }
             }
         }

@@ -1,5 +1,7 @@
 //! Resources: the work that organizations hold. The creator of a resource never changes; its owner can (D8).
 
+pub mod access_check;
+pub mod audience;
 pub mod change;
 pub mod collection;
 pub mod creation;
@@ -10,6 +12,7 @@ pub mod kind;
 pub mod list;
 mod list_statement;
 pub mod ownership;
+pub mod reachable;
 pub mod resource_ref;
 pub mod resource_upsert;
 pub mod run;
@@ -27,8 +30,8 @@ use diesel::sql_types::{Array, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::authority::access;
-use crate::authority::actor::{Actor, Reach};
-use crate::authority::platform::{PlatformActor, PlatformScope, Within};
+use crate::authority::actor::{AccessQuestions, Actor, Reach};
+use crate::authority::platform::{PlatformActor, PlatformScope};
 use crate::authority::resource_access::{Access, AccessQuestion, access_of, access_of_platform};
 use crate::authority::rights::AccessLevel;
 use crate::base::attached::Attached;
@@ -353,15 +356,14 @@ pub async fn access_for(
     if ids.is_empty() || ids.len() > limits::MAX_NODES {
         return Err(Error::BadRequest(format!("`resourceIds` must be 1 to {}", limits::MAX_NODES)));
     }
-    let within = match actor {
-        Actor::Staff { .. } => Some(Within::All),
-        Actor::Service { organization_id, .. } => Some(Within::only([*organization_id])),
-        Actor::Platform(key) => key.scopes.has(PlatformScope::AccessCheck).then(|| key.within.clone()),
-        Actor::User { .. } | Actor::ApiKey { .. } | Actor::OnBehalf { .. } => {
-            actor.reach().filter(|reach| reach.user_id() == user_id).map(|reach| reach.within().clone())
+    let within = match actor.access_questions("userId") {
+        Ok(AccessQuestions::OfAnybody(within)) => within,
+        Ok(AccessQuestions::OfOneself(reach)) if reach.user_id() == user_id => reach.within().clone(),
+        Ok(AccessQuestions::OfOneself(_) | AccessQuestions::None) | Err(Error::Refused(_)) => {
+            return Ok(vec![AccessLevel::None; ids.len()]);
         }
+        Err(error) => return Err(error),
     };
-    let Some(within) = within else { return Ok(vec![AccessLevel::None; ids.len()]) };
     let question = |id: &ResourceId| AccessQuestion { user_id, resource_id: *id, within: within.clone() };
     let questions: Vec<AccessQuestion> = ids.iter().map(question).collect();
     let access = access_of(connection, &questions).await?;

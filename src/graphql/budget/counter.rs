@@ -25,6 +25,8 @@ const TRANSACTION: u64 = 250;
 fn unpaged(field: &str) -> u64 {
     match field {
         "apiKeys" | "billableOrganizations" | "leadership" => 100,
+        // More than most people have on one resource.
+        "reasons" => 3,
         // Up to 1,000, but few fields each, and most series are shorter.
         "usageSeries" => 300,
         _ => 20,
