@@ -5,7 +5,9 @@ EVENTS_READ), WEBHOOK_SECRETS, STATE and PORT.
 """
 
 import os
+import signal
 import threading
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -29,9 +31,14 @@ delivered: dict[str, str] = {}
 
 def mirror() -> None:
     memberships = Memberships(STATE)
-    with RollcallClient(URL, KEY) as client:
-        for page in client.event_pages(memberships.cursor(), actions=ACTIONS, stop=stopping):
-            memberships.apply(page)
+    try:
+        with RollcallClient(URL, KEY) as client:
+            for page in client.event_pages(memberships.cursor(), actions=ACTIONS, stop=stopping):
+                memberships.apply(page)
+    except Exception:
+        traceback.print_exc()
+        # Better no service than one whose memberships are out of date.
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 @asynccontextmanager

@@ -96,6 +96,19 @@ def test_it_mirrors_memberships_through_a_crash_and_a_restart(start: Start, tmp_
     assert second.process.wait(30) in (0, -signal.SIGTERM)
 
 
+def test_it_ends_where_it_may_not_read_the_feed(tmp_path: Path) -> None:
+    given = {
+        "ROLLCALL_URL": url(),
+        "ROLLCALL_KEY": platform_key("READ"),
+        "PORT": str(free_port()),
+        "STATE": str(tmp_path / "1"),
+    }
+    ended = subprocess.run(
+        [sys.executable, EXAMPLE], env=os.environ | given, stderr=subprocess.PIPE, timeout=60, check=False
+    )
+    assert b"EVENTS_READ" in ended.stderr
+
+
 def test_it_takes_genuine_deliveries_alone_with_the_old_secret_and_the_new_one(start: Start, tmp_path: Path) -> None:
     world = World(1)
     port = free_port()

@@ -82,7 +82,7 @@ def test_a_reader_that_is_killed_goes_on_without_loss(mode: str, tmp_path: Path)
 
     def read(last: int) -> int:
         arguments = [mode, url(), world.key, world.organization, str(cursor), str(notes), str(last)]
-        return subprocess.run([sys.executable, program, *arguments], check=False).returncode
+        return subprocess.run([sys.executable, program, *arguments], check=False, timeout=120).returncode
 
     assert FileCursor(cursor).load() is None
     assert read(3) == -signal.SIGKILL

@@ -5,6 +5,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { text } from "node:stream/consumers";
 import { type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import {
@@ -22,9 +23,10 @@ interface Service {
   get(path: string, person?: string): Promise<{ status: number; body: unknown }>;
 }
 
+const program = fileURLToPath(new URL("../examples/service.js", import.meta.url));
+
 /** Starts the example as a process of its own. */
 async function start(context: TestContext, environment: Record<string, string>): Promise<Service> {
-  const program = fileURLToPath(new URL("../examples/service.js", import.meta.url));
   const service = spawn(process.execPath, [program], {
     env: { ...process.env, ROLLCALL_URL: url, ...environment },
     stdio: ["ignore", "pipe", "inherit"],
@@ -68,6 +70,21 @@ test("the example mirrors memberships, through a crash and a restart", async (co
   assert.ok(!(leaver in roles) && Object.keys(roles).length === 3);
   second.process.kill("SIGTERM");
   assert.deepEqual(await once(second.process, "exit"), [0, null]);
+});
+
+test("the example ends where it may not read the feed", async () => {
+  const environment = {
+    ROLLCALL_URL: url,
+    ROLLCALL_KEY: await platformKey("READ"),
+    STATE: join(await folder(), "state"),
+  };
+  const service = spawn(process.execPath, [program], {
+    env: { ...process.env, ...environment },
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  const ended = once(service, "exit");
+  assert.match(await text(service.stderr), /EVENTS_READ/);
+  assert.deepEqual(await ended, [1, null]);
 });
 
 test("the example takes genuine deliveries alone, with the old secret and the new one", async (context) => {
