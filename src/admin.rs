@@ -2,6 +2,7 @@
 
 mod jobs;
 mod platform_keys;
+mod users;
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
@@ -91,6 +92,9 @@ pub enum Command {
     /// Manage platform keys, with which the platform's own services call the API (R85).
     #[command(subcommand)]
     PlatformKeys(platform_keys::Command),
+    /// Manage people's accounts (R84).
+    #[command(subcommand)]
+    Users(users::Command),
 }
 
 /// Runs a staff command.
@@ -130,6 +134,7 @@ pub async fn run(settings: &Settings, command: Command) -> anyhow::Result<()> {
         Command::VerifyAuditLog { organization } => verify_audit_log(&opened.database, organization).await,
         Command::Jobs(command) => jobs::run(&opened.database, &staff(), command).await,
         Command::PlatformKeys(command) => platform_keys::run(&opened.database, &staff(), command).await,
+        Command::Users(command) => users::run(&opened.database, &staff(), command).await,
     };
     outcome.map_err(in_words)
 }

@@ -15,6 +15,7 @@ mod join_code_expiry;
 pub mod mail;
 pub mod mails;
 pub mod metrics;
+mod platform_webhooks;
 pub mod process;
 mod transfer;
 mod webhook_client;

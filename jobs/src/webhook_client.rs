@@ -20,13 +20,14 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rollcall_domain::base::secret::Keyring;
 use rollcall_domain::database;
 use rollcall_domain::database::deployment::WebhookTargets;
-use rollcall_domain::event::delivery::{self, Attempt, DueDelivery};
+use rollcall_domain::event::delivery::{Attempt, DueDelivery};
+use rollcall_domain::event::target::WebhookKind;
 use standardwebhooks::Webhook as Signer;
 use tokio::net::TcpStream;
 use tokio_rustls::rustls::{self, CertificateError};
 use tower::util::MapResponse;
 use tower::{Service, ServiceExt};
-use url::{Host, Url};
+use url::Url;
 
 use crate::bounded_stream::BoundedStream;
 
@@ -41,10 +42,16 @@ const HEAD: usize = 64 * 1_024;
 
 /// Sends webhooks. It follows no redirects, uses no proxy, and reads only the status of the response.
 pub(crate) struct WebhookClient {
-    http: Client<HttpsConnector<Connector>, Full<Bytes>>,
+    organizations: Http,
+    /// The platform's have connections of their own, so that nobody else's delivery goes over one that leads into the
+    /// deployment's network; encrypted and plain ones, which may lead to different addresses.
+    platform: Http,
+    platform_unencrypted: Http,
     keyring: Keyring,
     targets: WebhookTargets,
 }
+
+type Http = Client<HttpsConnector<Connector>, Full<Bytes>>;
 
 /// Connects to receivers, each of which may send so much at a time.
 type Connector = MapResponse<HttpConnector<Resolver>, fn(TokioIo<TcpStream>) -> TokioIo<BoundedStream>>;
@@ -53,35 +60,60 @@ fn bounded(stream: TokioIo<TcpStream>) -> TokioIo<BoundedStream> {
     TokioIo::new(BoundedStream::new(stream.into_inner(), HEAD, "the head of the response is too long"))
 }
 
+/// A client for the webhooks whose names this resolves.
+fn http(resolver: Resolver) -> anyhow::Result<Http> {
+    let mut tcp = HttpConnector::new_with_resolver(resolver);
+    tcp.set_connect_timeout(Some(CONNECT_TIME_LIMIT));
+    tcp.set_nodelay(true);
+    tcp.enforce_http(false);
+    let connector: Connector = ServiceExt::<Uri>::map_response(tcp, bounded);
+    let tls = HttpsConnectorBuilder::new().with_native_roots().context(
+        "this machine has no root certificates, by which webhooks judge their receivers: install ca-certificates",
+    )?;
+    let scheme = if resolver.is_encrypted { tls.https_only() } else { tls.https_or_http() };
+    Ok(Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_TIME)
+        .pool_max_idle_per_host(1)
+        .build(scheme.enable_http1().wrap_connector(connector)))
+}
+
 impl WebhookClient {
     pub(crate) fn new(keyring: Keyring, targets: WebhookTargets) -> anyhow::Result<Self> {
-        let mut tcp = HttpConnector::new_with_resolver(Resolver { targets });
-        tcp.set_connect_timeout(Some(CONNECT_TIME_LIMIT));
-        tcp.set_nodelay(true);
-        tcp.enforce_http(false);
-        let connector: Connector = ServiceExt::<Uri>::map_response(tcp, bounded);
-        let tls = HttpsConnectorBuilder::new().with_native_roots().context(
-            "this machine has no root certificates, by which webhooks judge their receivers: install ca-certificates",
-        )?;
-        let scheme = if targets.allow_http { tls.https_or_http() } else { tls.https_only() };
-        let http = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_TIME)
-            .pool_max_idle_per_host(1)
-            .build(scheme.enable_http1().wrap_connector(connector));
-        Ok(Self { http, keyring, targets })
+        let client = |kind, is_encrypted| http(Resolver { targets, kind, is_encrypted });
+        Ok(Self {
+            organizations: client(WebhookKind::Organization, !targets.allow_http)?,
+            platform: client(WebhookKind::Platform, true)?,
+            platform_unencrypted: client(WebhookKind::Platform, false)?,
+            keyring,
+            targets,
+        })
     }
 
     /// Delivers an event. Whatever the receiver does, the result is an attempt; an error means that something is wrong
     /// on our side.
     pub(crate) async fn deliver(&self, due: &DueDelivery) -> Result<Attempt, JobError> {
         database::expect_none_held();
-        let url = Url::parse(&due.webhook.url).ok().filter(|url| self.allows(url));
-        let Some(uri) = url.and_then(|url| url.as_str().parse::<Uri>().ok()) else {
-            return Ok(failed(None, "the URL isn't allowed here: it must be https and lead to a public address"));
+        let kind = due.webhook.kind();
+        // The settings may be stricter than when the webhook was created. A host name is resolved and checked when
+        // connecting.
+        let url = Url::parse(&due.webhook.url).ok().filter(|url| self.targets.check(kind, url).is_ok());
+        let Some(uri) = url.as_ref().and_then(|url| url.as_str().parse::<Uri>().ok()) else {
+            let error = match kind {
+                WebhookKind::Organization => {
+                    "the URL isn't allowed here: it must be https and lead to a public address"
+                }
+                WebhookKind::Platform => "the URL isn't allowed here: it leads to an address that no webhook may have",
+            };
+            return Ok(failed(None, error));
+        };
+        let http = match (kind, uri.scheme_str()) {
+            (WebhookKind::Organization, _) => &self.organizations,
+            (WebhookKind::Platform, Some("https")) => &self.platform,
+            (WebhookKind::Platform, _) => &self.platform_unencrypted,
         };
         let request = self.request(uri, due)?;
-        let attempt = match tokio::time::timeout(TIME_LIMIT, self.http.request(request)).await {
+        let attempt = match tokio::time::timeout(TIME_LIMIT, http.request(request)).await {
             Err(_) => failed(None, format!("no answer within {} seconds", TIME_LIMIT.as_secs())),
             Ok(Err(error)) => failed(None, reason(&error)),
             // The body is dropped unread, and unless it is empty, the connection with it.
@@ -99,21 +131,8 @@ impl WebhookClient {
         Ok(attempt)
     }
 
-    /// Whether the settings allow this URL. They may be stricter than when the webhook was created. A host name is
-    /// resolved and checked when connecting.
-    fn allows(&self, url: &Url) -> bool {
-        let scheme = url.scheme() == "https" || self.targets.allow_http;
-        scheme
-            && match url.host() {
-                Some(Host::Ipv4(address)) => self.targets.allow(address.into()),
-                Some(Host::Ipv6(address)) => self.targets.allow(address.into()),
-                Some(Host::Domain(_)) => true,
-                None => false,
-            }
-    }
-
     fn request(&self, uri: Uri, due: &DueDelivery) -> Result<Request<Full<Bytes>>, JobError> {
-        let body = delivery::payload(&due.event).to_string();
+        let body = due.payload().to_string();
         // The receiver compares this time with its own clock.
         let at = due.at.timestamp();
         let id = due.event.id.to_string();
@@ -176,9 +195,12 @@ fn inner<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a (dyn st
 
 /// Resolves host names, and returns only addresses that deliveries may go to. The connection is made to one of these
 /// addresses, so it doesn't matter if the name resolves to others a moment later.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 struct Resolver {
     targets: WebhookTargets,
+    kind: WebhookKind,
+    /// Whether all connections are encrypted.
+    is_encrypted: bool,
 }
 
 impl Service<Name> for Resolver {
@@ -191,14 +213,18 @@ impl Service<Name> for Resolver {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let targets = self.targets;
+        let Self { targets, kind, is_encrypted } = *self;
         Box::pin(async move {
             // A name that doesn't exist gets the same error as one that leads into a private network. Otherwise, the
             // errors would tell which names there are in the network of the deployment.
             let found = tokio::net::lookup_host((name.as_str(), 0)).await.into_iter().flatten();
-            let allowed: Vec<SocketAddr> = found.filter(|address| targets.allow(address.ip())).collect();
+            let allowed: Vec<SocketAddr> =
+                found.filter(|address| targets.allow(kind, is_encrypted, address.ip())).collect();
             if allowed.is_empty() {
-                return Err(io::Error::other("the name leads to no public address"));
+                return Err(io::Error::other(match kind {
+                    WebhookKind::Organization => "the name leads to no public address",
+                    WebhookKind::Platform => "the name leads to no address that a webhook of the platform may have",
+                }));
             }
             Ok(allowed.into_iter())
         })
@@ -228,14 +254,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_leads_to_this_machine_resolves_to_nothing_unless_that_is_allowed() {
-        let resolve = async |name: &str, allow_private| {
-            let mut resolver = Resolver { targets: WebhookTargets { allow_http: true, allow_private } };
+        let resolve = async |name: &str, kind, allow_private| {
+            let targets = WebhookTargets { allow_http: false, allow_private };
+            let mut resolver = Resolver { targets, kind, is_encrypted: true };
             resolver.call(name.parse().unwrap()).await.map(Iterator::count)
         };
-        assert!(resolve("localhost", true).await.unwrap() > 0);
-        assert_eq!(resolve("localhost", false).await.unwrap_err().to_string(), "the name leads to no public address");
+        let (organization, platform) = (WebhookKind::Organization, WebhookKind::Platform);
+        assert!(resolve("localhost", organization, true).await.unwrap() > 0);
+        assert!(resolve("localhost", platform, false).await.unwrap() > 0);
+        let refused = resolve("localhost", organization, false).await.unwrap_err();
+        assert_eq!(refused.to_string(), "the name leads to no public address");
         // Nobody learns whether there is such a name.
-        let unknown = resolve("nowhere.invalid", false).await.unwrap_err();
+        let unknown = resolve("nowhere.invalid", organization, false).await.unwrap_err();
         assert_eq!(unknown.to_string(), "the name leads to no public address");
     }
 }

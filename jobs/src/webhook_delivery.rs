@@ -29,9 +29,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &DeliverWe
         let began = Instant::now();
         let attempt = context.webhooks.deliver(&due).await?;
         let gives_way = slot.gives_way_after(began.elapsed());
-        let then = delivery::record_attempt(&context.database, &due.webhook, &due.event, &attempt, &hold)
-            .await
-            .map_err(job_error)?;
+        let then = delivery::record_attempt(&context.database, &due, &attempt, &hold).await.map_err(job_error)?;
         match (then, gives_way) {
             (AfterAttempt::GoOn, None) => {}
             (AfterAttempt::GoOn, Some(pause)) => return go_on_after(pause).await,

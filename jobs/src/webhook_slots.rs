@@ -31,7 +31,8 @@ pub(crate) struct DeliverySlots(Arc<Mutex<TakenSlots>>);
 
 #[derive(Default)]
 struct TakenSlots {
-    of_organizations: HashMap<OrganizationId, Count>,
+    /// The webhooks of the platform count as those of one organization more.
+    of_organizations: HashMap<Option<OrganizationId>, Count>,
     of_slow: usize,
     /// When each webhook was last slow.
     slow: HashMap<WebhookId, Instant>,
@@ -67,7 +68,7 @@ impl DeliverySlots {
 /// A slot for a webhook. It is free again when this value is dropped.
 pub(crate) struct DeliverySlot {
     slots: DeliverySlots,
-    organization_id: OrganizationId,
+    organization_id: Option<OrganizationId>,
     webhook_id: WebhookId,
     slow: bool,
 }

@@ -9,12 +9,12 @@ use apalis_core::worker::builder::WorkerBuilder;
 use apalis_diesel::{ClaimedJob, Job, JobError, JobStore, ScheduleError, Schedules, StoreOptions};
 use rollcall_domain::base::job::{
     DEPARTURE, DeliverWebhook, EXPIRY, ExpireInvitation, ExpireJoinCode, ExpireTransfer, MAIL, MailAccountDeleted,
-    MailCreditsSpent, MailDepartureReceipt, MailEmailChangeLink, MailEmailChangeRequested, MailEmailChanged,
-    MailGrantInvitation, MailInvitation, MailInvitationAccepted, MailInvitationReminder, MailJoinedByCode,
-    MailMembershipEnded, MailMembershipRestored, MailNewSignIn, MailOwnerReplaced, MailOwnerSet, MailOwnerWelcome,
-    MailOwnershipTransferred, MailRoleChanged, MailSignIn, MailTransferAnswered, MailTransferOffer,
-    MailUpgradeRequested, MailWebhookDisabled, MarkEnded, MarkEndedWithAccount, MoveProject, RedeliverWebhook,
-    RevertDeparture, RunDeparture, WEBHOOK,
+    MailAccountNotice, MailCreditsSpent, MailDepartureReceipt, MailEmailChangeLink, MailEmailChangeRequested,
+    MailEmailChanged, MailEmailSet, MailGrantInvitation, MailInvitation, MailInvitationAccepted,
+    MailInvitationReminder, MailJoinedByCode, MailMembershipEnded, MailMembershipRestored, MailNewSignIn,
+    MailOwnerReplaced, MailOwnerSet, MailOwnerWelcome, MailOwnershipTransferred, MailRoleChanged, MailSignIn,
+    MailTransferAnswered, MailTransferOffer, MailUpgradeRequested, MailWebhookDisabled, MarkEnded,
+    MarkEndedWithAccount, MoveProject, RedeliverWebhook, RevertDeparture, RunDeparture, WEBHOOK,
 };
 use rollcall_domain::database::Endpoint;
 use rollcall_domain::upkeep::housekeeping::{HOUSEKEEPING, RunSweep, Sweep};
@@ -22,14 +22,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::mails::{
-    account_deleted, credits_spent, departure_receipt, email_change, grant_invitation, invitation, invitation_accepted,
-    invitation_reminder, joined_by_code, membership_ended, membership_restored, new_sign_in, owner_replaced, owner_set,
-    owner_welcome, ownership_transferred, role_changed, sign_in, transfer_answered, transfer_offer, upgrade_requested,
-    webhook_disabled,
+    account_deleted, account_notice, credits_spent, departure_receipt, email_change, grant_invitation, invitation,
+    invitation_accepted, invitation_reminder, joined_by_code, membership_ended, membership_restored, new_sign_in,
+    owner_replaced, owner_set, owner_welcome, ownership_transferred, role_changed, sign_in, transfer_answered,
+    transfer_offer, upgrade_requested, webhook_disabled,
 };
 use crate::webhook_slots::DELIVERY_SLOTS;
 use crate::{
-    departure, ended, housekeeping, invitation_expiry, join_code_expiry, transfer, webhook_delivery, webhook_redelivery,
+    departure, ended, housekeeping, invitation_expiry, join_code_expiry, platform_webhooks, transfer, webhook_delivery,
+    webhook_redelivery,
 };
 
 /// A queue, and the resources that its handlers may use.
@@ -78,12 +79,15 @@ pub async fn run(context: Context, direct: &Endpoint, shutdown: CancellationToke
         });
     }
     tracing::info!("the worker is at work");
+    let looks = platform_webhooks::run(context.database.share(1), direct.clone(), shutdown.clone());
+    let looks = tokio::spawn(looks);
     let signal = async move {
         shutdown.cancelled().await;
         Ok(())
     };
     let outcome = monitor.shutdown_timeout(SHUTDOWN).run_with_signal(signal).await;
     store.close().await;
+    looks.abort();
     outcome.context("a worker ended by itself")?;
     tracing::info!("the worker has stopped");
     Ok(())
@@ -114,6 +118,8 @@ async fn handle(context: &Context, job: &ClaimedJob) -> Result<(), JobError> {
         MailEmailChangeLink::KIND => email_change::link::run(context, job, &job.decode()?).await,
         MailEmailChangeRequested::KIND => email_change::requested::run(context, job, &job.decode()?).await,
         MailEmailChanged::KIND => email_change::changed::run(context, job, &job.decode()?).await,
+        MailEmailSet::KIND => email_change::set::run(context, job, &job.decode()?).await,
+        MailAccountNotice::KIND => account_notice::run(context, job, &job.decode()?).await,
         MailAccountDeleted::KIND => account_deleted::run(context, job, &job.decode()?).await,
         MailInvitationReminder::KIND => invitation_reminder::run(context, job, &job.decode()?).await,
         MailInvitationAccepted::KIND => invitation_accepted::run(context, job, &job.decode()?).await,
@@ -153,7 +159,7 @@ mod tests {
     use rollcall_domain::database::POOL_SIZE;
 
     #[test]
-    fn handlers_leave_a_connection_for_waking_workers_and_for_metrics() {
+    fn handlers_leave_a_connection_for_waking_workers_and_webhooks_and_for_metrics() {
         assert!(QUEUES.iter().map(|queue| queue.connections).sum::<usize>() < POOL_SIZE);
     }
 }

@@ -15,6 +15,7 @@ use rollcall_domain::base::client::ClientNetwork;
 use rollcall_domain::base::id::{DepartureId, InvitationId, MemberId, OrganizationId, ResourceId, TeamId, UserId};
 use rollcall_domain::base::limits;
 use rollcall_domain::base::page::{Page, PageRequest};
+use rollcall_domain::database::idempotency::RepeatableRequest;
 use rollcall_domain::database::{self, Connection, Database};
 use rollcall_domain::departure::receipt::{self, ResourceMove};
 use rollcall_domain::departure::{self, Progress};
@@ -31,6 +32,7 @@ use rollcall_domain::resource::list::{PartFilter, ResourcesBy};
 use rollcall_domain::resource::share_link::{self, ShareLink};
 use rollcall_domain::resource::transfer::{self, Transfer};
 use rollcall_domain::resource::{self, Resource};
+use sha2::{Digest as _, Sha256};
 
 use super::error::{top_level, unauthenticated};
 use super::loading::{Batches, DataLoader, Loader};
@@ -45,12 +47,39 @@ pub struct Request {
     pub user_agent: Option<String>,
     /// The network from which the client connects.
     pub client: ClientNetwork,
+    idempotency_key: Option<String>,
+    /// Set for requests with an idempotency key.
+    repeatable: Option<Arc<RepeatableRequest>>,
 }
 
 impl Request {
     /// A request of an actor, or of nobody if there are no credentials.
     pub fn new(actor: Option<Actor>, user_agent: Option<String>, client: ClientNetwork) -> Self {
-        Self { actor, became: OnceLock::new(), user_agent, client }
+        Self { actor, became: OnceLock::new(), user_agent, client, idempotency_key: None, repeatable: None }
+    }
+
+    /// The same request, whose mutations are carried out once under this key, however often it is sent.
+    #[must_use]
+    pub fn with_idempotency_key(self, idempotency_key: Option<String>) -> Self {
+        Self { idempotency_key, ..self }
+    }
+
+    /// Notes all that the request asks for, if it has an idempotency key.
+    fn asks_for(&mut self, request: &async_graphql::Request) {
+        let Some(key) = self.idempotency_key.take() else { return };
+        let asked = serde_json::json!([request.query, request.operation_name, request.variables]);
+        let digest: [u8; 32] = Sha256::digest(asked.to_string()).into();
+        let caller = match &self.actor {
+            Some(actor) => actor.caller(),
+            // Nobody is known. Whoever sends the very same knows what it holds.
+            None => digest.iter().fold("nobody ".to_owned(), |name, byte| format!("{name}{byte:02x}")),
+        };
+        self.repeatable = Some(Arc::new(RepeatableRequest { caller, key, digest }));
+    }
+
+    /// What is to be carried out once, if the request has an idempotency key.
+    pub fn repeatable(&self) -> Option<&Arc<RepeatableRequest>> {
+        self.repeatable.as_ref()
     }
 
     /// The actor, or `None` without credentials.
@@ -96,10 +125,11 @@ pub fn loaders<'c>(context: &Context<'c>) -> &'c DataLoader<Loaders> {
 /// Completes a GraphQL request with its actor, the loaders, and a share of the database that is limited to a few
 /// connections at a time, so that no request takes them all. Pass the batches to [`Batches::run`].
 pub fn asked_by(
-    who: Request,
+    mut who: Request,
     database: &Database,
     request: async_graphql::Request,
 ) -> (async_graphql::Request, Arc<Batches>) {
+    who.asks_for(&request);
     let database = database.share(limits::CONNECTIONS_OF_REQUEST);
     let batches = Arc::new(Batches::default());
     let loaders = DataLoader::new(Loaders(database.clone()), batches.clone());

@@ -9,6 +9,7 @@ use metrics::counter;
 use rollcall_domain::Error;
 use rollcall_domain::base::error::{Code, Refusal};
 use rollcall_domain::base::limits;
+use rollcall_domain::database::idempotency;
 
 /// Why a mutation changed nothing, as a code for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
@@ -102,9 +103,16 @@ pub trait Payload: Default {
 
     /// Makes the payload for a command's outcome.
     fn of<T>(outcome: rollcall_domain::Result<T>, payload: impl FnOnce(T) -> Self) -> async_graphql::Result<Self> {
+        // A mutation that was sent before changes nothing, so it doesn't matter why it wouldn't have.
+        if let Some(Refusal { code, message, field }) = idempotency::refusal() {
+            let errors = vec![UserError { code: code.into(), message, field }];
+            note_refusal(&errors);
+            return Ok(Self::refused(errors));
+        }
         match outcome {
             Ok(value) => Ok(payload(value)),
             Err(Error::Refused(refusals)) => {
+                idempotency::note_refusals(&refusals);
                 let errors: Vec<UserError> = refusals.into_iter().map(UserError::from).collect();
                 note_refusal(&errors);
                 Ok(Self::refused(errors))
@@ -194,7 +202,7 @@ pub fn top_level(error: Error) -> async_graphql::Error {
         error if error.is_unstorable() => bad_request("a text holds a NUL character, or a time is out of range"),
         // In queries, what the viewer may not see is absent, so a refusal that comes here is a bug. The HTTP layer
         // logs the cause and gives the client an id to quote.
-        Error::Refused(_) | Error::Database(_) | Error::JobLost | Error::Bug(_) => {
+        Error::Refused(_) | Error::Database(_) | Error::Repeated | Error::JobLost | Error::Bug(_) => {
             async_graphql::Error::new_with_source(error)
         }
     }

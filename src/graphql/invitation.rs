@@ -1,11 +1,14 @@
 //! Invitations.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use rollcall_domain::account::session::NewSession;
 use rollcall_domain::authority::actor::Actor;
 use rollcall_domain::base::delivery;
 use rollcall_domain::base::id::{InvitationId, OrganizationId, ResourceId, TeamId};
+use rollcall_domain::base::link::{PublicUrl, Route};
 use rollcall_domain::database::now;
 use rollcall_domain::membership::invitation_grants::{self, InvitedGrant};
 use rollcall_domain::membership::{answering, invitation, inviting};
@@ -224,6 +227,10 @@ pub struct InviteMembersInput {
     /// A message to these people, up to 1000 characters, which their emails and the invitation's page show. It can't
     /// contain links.
     message: Option<String>,
+    /// Whether each of them gets an email, and a reminder before the invitation expires. Only platform keys with
+    /// MEMBERS_WRITE may say false; they get `acceptUrls` instead, to deliver by themselves.
+    #[graphql(default_with = "Some(true)")]
+    send_mail: Option<bool>,
 }
 
 /// One person to invite. Exactly one of `email` and `username` must be set.
@@ -280,6 +287,9 @@ impl From<InvitationInput> for inviting::Invite {
 pub struct InviteMembersPayload {
     /// The new invitations.
     invitations: Option<Vec<Invitation>>,
+    /// The pages on which they accept or decline, in the same order, if no mail is sent. Each is only for the person who
+    /// is invited. They are shown only this once.
+    accept_urls: Option<Vec<String>>,
     /// Why nobody was invited.
     user_errors: Vec<UserError>,
 }
@@ -390,6 +400,16 @@ async fn shown(
     }
 }
 
+/// The pages on which the invited people answer.
+fn accept_urls(context: &Context<'_>, made: &[invitation::Invitation]) -> async_graphql::Result<Vec<String>> {
+    let public_url = context.data_unchecked::<Arc<PublicUrl>>();
+    let url = |invitation| {
+        let token = invitation::link_token(database(context), invitation).map_err(top_level)?;
+        Ok(public_url.link(Route::Invitation(token.reveal())).into())
+    };
+    made.iter().map(url).collect()
+}
+
 /// The mutations of invitations.
 #[derive(Default)]
 pub struct InvitationMutation;
@@ -408,8 +428,18 @@ impl InvitationMutation {
         let invites: Vec<inviting::Invite> = input.invitations.into_iter().map(Into::into).collect();
         let (database, client) = (database(context), request(context).client);
         let (organization_id, message) = (input.organization_id.0, input.message.as_deref());
-        let outcome = inviting::invite(database, actor(context)?, organization_id, &invites, message, client).await;
+        let delivery = match input.send_mail.unwrap_or(true) {
+            true => inviting::Delivery::Mail,
+            false => inviting::Delivery::Platform,
+        };
+        let actor = actor(context)?;
+        let outcome = inviting::invite(database, actor, organization_id, &invites, message, delivery, client).await;
+        let urls = match (&outcome, delivery) {
+            (Ok(made), inviting::Delivery::Platform) => Some(accept_urls(context, made)?),
+            (Ok(_) | Err(_), _) => None,
+        };
         Payload::of(outcome, |made| InviteMembersPayload {
+            accept_urls: urls,
             invitations: Some(
                 made.into_iter()
                     .map(|invitation| {

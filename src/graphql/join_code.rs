@@ -132,7 +132,7 @@ pub struct CreateJoinCodesInput {
 pub struct CreateJoinCodesPayload {
     /// The codes and their digits, which are shown only this once.
     codes: Option<Vec<NewJoinCode>>,
-    /// The same codes as a file.
+    /// The same codes as a file. It is shown only this once.
     file: Option<CodeFile>,
     /// Why no codes were created.
     user_errors: Vec<UserError>,

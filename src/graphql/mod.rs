@@ -1,5 +1,6 @@
 //! The GraphQL API, with one file per feature, named as in the domain.
 
+mod account_management;
 mod answer;
 mod api_key;
 mod audit;
@@ -14,6 +15,7 @@ mod error;
 mod field_task;
 mod grant;
 mod id;
+mod idempotency;
 mod invitation;
 mod join_code;
 mod loading;
@@ -50,6 +52,7 @@ pub use budget::Budget;
 pub use context::{Request, asked_by};
 pub use error::{UNAVAILABLE, noting_refusals, whole_seconds};
 use id::{BigInt, Id};
+use idempotency::Mutation;
 use invitation::InvitationPreview;
 pub use loading::Batches;
 use node::Node;
@@ -63,16 +66,19 @@ pub use turn::{Line, in_turn, in_turns, turns};
 pub use types::Types;
 use user::{User, UserRef};
 use viewer::Viewer;
+use webhook::WebhookConnection;
 
 /// Rollcall's schema.
 pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
 
 /// All changes. Each mutation takes one `input` and returns its own payload.
 #[derive(MergedObject, Default)]
-pub struct Mutation(
+#[graphql(name = "Mutation")]
+pub struct Mutations(
     session::SessionMutation,
     viewer::ViewerMutation,
     user_upsert::UserUpsertMutation,
+    account_management::AccountManagementMutation,
     api_key::ApiKeyMutation,
     platform_key::PlatformKeyMutation,
     organization::mutations::OrganizationMutation,
@@ -205,6 +211,17 @@ impl Query {
         #[graphql(desc = "The cursor before the page.")] after: Option<String>,
     ) -> async_graphql::Result<Option<PlatformKeyConnection>> {
         platform_key::list(context, first, after).await
+    }
+
+    /// The webhooks of the platform, oldest first: all of them for staff, and for platform keys with EVENTS_READ those
+    /// that they made. Null for everybody else.
+    async fn platform_webhooks(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor before the page.")] after: Option<String>,
+    ) -> async_graphql::Result<Option<WebhookConnection>> {
+        webhook::platform_webhooks(context, first, after).await
     }
 
     /// Verifies an organization's audit log, up to 10,000 events per call. Null if the viewer may not read it.

@@ -551,7 +551,7 @@ impl ResourceMutation {
         context: &Context<'_>,
         #[graphql(desc = "The resource to delete.")] input: DeleteResourceInput,
     ) -> async_graphql::Result<DeleteResourcePayload> {
-        let outcome = resource::change::delete(database(context), actor(context)?, input.id.0).await;
+        let outcome = resource::deletion::delete(database(context), actor(context)?, input.id.0).await;
         Payload::of(outcome, |id| DeleteResourcePayload {
             deleted_resource_id: Some(id.to_string().into()),
             user_errors: Vec::new(),

@@ -1,12 +1,13 @@
-//! Bringing in a platform's resources, many at once.
+//! Bringing in a platform's resources, deleting and transferring them, many at once.
 
 use async_graphql::{Context, Enum, InputObject, Json, MaybeUndefined, Object, SimpleObject};
+use rollcall_domain::base::id::OrganizationId;
 use rollcall_domain::base::upsert;
-use rollcall_domain::resource::resource_upsert;
+use rollcall_domain::resource::{deletion, ownership, resource_upsert};
 
 use super::context::{actor, database};
 use super::error::{Payload, UserError, payload};
-use super::id::{BigInt, Time};
+use super::id::{BigInt, Id, Time};
 use super::organization::{OrganizationBy, unknown_organization};
 use super::resource::{Resource, ResourceKind, ResourceRef, Visibility};
 use super::undefined_or;
@@ -99,7 +100,49 @@ pub struct UpsertResourcesPayload {
 }
 payload!(UpsertResourcesPayload);
 
-/// The mutations that bring in resources.
+/// The resources to delete.
+#[derive(InputObject)]
+pub struct DeleteResourcesInput {
+    /// The resources, 1 to 1,000, each named once. Those that aren't there count as deleted.
+    resources: Vec<ResourceRef>,
+    /// Whether what lies in them is deleted with them, at most 10,000 resources. Otherwise everything that lies in one of
+    /// them must be named as well.
+    #[graphql(default_with = "Some(false)")]
+    recursive: Option<bool>,
+}
+
+/// The result of deleting resources.
+#[derive(SimpleObject, Default)]
+pub struct DeleteResourcesPayload {
+    /// How many are gone: those that were named, whether or not they were there, and what lay in them.
+    deleted: Option<i32>,
+    /// Why nothing was deleted.
+    user_errors: Vec<UserError>,
+}
+payload!(DeleteResourcesPayload);
+
+/// The resources to transfer.
+#[derive(InputObject)]
+pub struct TransferResourcesInput {
+    /// The organization that holds them.
+    organization_id: Id<OrganizationId>,
+    /// The resources, 1 to 1,000, each named once. What lies in them keeps its owners.
+    resources: Vec<ResourceRef>,
+    /// The new owner, an active member of the organization.
+    to: UserRef,
+}
+
+/// The result of transferring resources.
+#[derive(SimpleObject, Default)]
+pub struct TransferResourcesPayload {
+    /// The resources with their new owner, in the order of the input.
+    resources: Option<Vec<Resource>>,
+    /// Why nothing was transferred.
+    user_errors: Vec<UserError>,
+}
+payload!(TransferResourcesPayload);
+
+/// The mutations that bring in resources, and change many at once.
 #[derive(Default)]
 pub struct ResourceUpsertMutation;
 
@@ -125,6 +168,39 @@ impl ResourceUpsertMutation {
                     .map(|(resource, outcome)| ResourceUpsert { resource: Resource(resource), outcome: outcome.into() })
                     .collect(),
             ),
+            user_errors: Vec::new(),
+        })
+    }
+
+    /// Deletes resources, 1 to 1,000, all or none, with the grants on them. For platform keys with RESOURCES_WRITE. What
+    /// the key doesn't reach counts as not there.
+    async fn delete_resources(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The resources to delete.")] input: DeleteResourcesInput,
+    ) -> async_graphql::Result<DeleteResourcesPayload> {
+        let named: Vec<_> = input.resources.into_iter().map(Into::into).collect();
+        let recursive = input.recursive.unwrap_or(false);
+        let outcome = deletion::delete_all(database(context), actor(context)?, &named, recursive).await;
+        Payload::of(outcome, |number| DeleteResourcesPayload {
+            deleted: Some(i32::try_from(number).unwrap_or(i32::MAX)),
+            user_errors: Vec::new(),
+        })
+    }
+
+    /// Makes another active member of the same organization the owner of resources, 1 to 1,000, all or none. The
+    /// organization's owner and admins, and platform keys with RESOURCES_WRITE, transfer any of its resources, others
+    /// what they own, to members whom they see, named by id or username.
+    async fn transfer_resources(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The resources, and who gets them.")] input: TransferResourcesInput,
+    ) -> async_graphql::Result<TransferResourcesPayload> {
+        let named: Vec<_> = input.resources.into_iter().map(Into::into).collect();
+        let (database, actor, id) = (database(context), actor(context)?, input.organization_id.0);
+        let outcome = ownership::transfer(database, actor, id, &named, &input.to.into()).await;
+        Payload::of(outcome, |resources| TransferResourcesPayload {
+            resources: Some(resources.into_iter().map(Resource).collect()),
             user_errors: Vec::new(),
         })
     }

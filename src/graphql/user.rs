@@ -185,6 +185,15 @@ impl User {
         Self::Known(user.into())
     }
 
+    /// An account that the platform's staff or one of its keys has written. A key without READ learns the account's id,
+    /// and nothing else of it.
+    pub fn for_operator(actor: &Actor, user: user::User) -> Self {
+        match actor.sees_people() {
+            true => Self::known(user),
+            false => Self::Called { id: user.id, word: "account".to_owned() },
+        }
+    }
+
     /// Loads the user, if the viewer may know them.
     pub async fn if_known(context: &Context<'_>, id: UserId) -> async_graphql::Result<Option<Self>> {
         match request(context).actor().cloned() {

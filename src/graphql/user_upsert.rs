@@ -1,7 +1,6 @@
 //! Bringing in a platform's accounts, many at once.
 
 use async_graphql::{Context, InputObject, Json, MaybeUndefined, Object, SimpleObject};
-use rollcall_domain::account::user;
 use rollcall_domain::sign_in::user_upsert;
 
 use super::context::{actor, database};
@@ -93,16 +92,14 @@ impl UserUpsertMutation {
         let items: Vec<user_upsert::UserUpsert> = input.users.into_iter().map(Into::into).collect();
         let actor = actor(context)?;
         let outcome = user_upsert::upsert(database(context), actor, &items).await;
-        // A key without READ learns the accounts' ids, and nothing else of them.
-        let shown = |user: user::User| match actor.sees_people() {
-            true => User::known(user),
-            false => User::Called { id: user.id, word: "account".to_owned() },
-        };
         Payload::of(outcome, |results| UpsertUsersPayload {
             results: Some(
                 results
                     .into_iter()
-                    .map(|(user, outcome)| UserUpsert { user: shown(user), outcome: outcome.into() })
+                    .map(|(user, outcome)| UserUpsert {
+                        user: User::for_operator(actor, user),
+                        outcome: outcome.into(),
+                    })
                     .collect(),
             ),
             user_errors: Vec::new(),

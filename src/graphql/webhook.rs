@@ -2,10 +2,11 @@
 
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use chrono::{DateTime, Utc};
+use rollcall_domain::authority::audit::DEPLOYMENT;
 use rollcall_domain::base::id::{OrganizationId, WebhookDeliveryId, WebhookId};
-use rollcall_domain::event::{delivery, webhook};
+use rollcall_domain::event::{delivery, platform_webhook, webhook};
 
-use super::connection::{connection, forward};
+use super::connection::{connection, forward, total};
 use super::context::{self, actor, database};
 use super::error::{Payload, UserError, payload, top_level};
 use super::id::{BigInt, Id};
@@ -18,7 +19,8 @@ pub struct Webhook(pub webhook::Webhook);
 /// A webhook notifies another service of what happens in an organization. It delivers the audit log's events that it
 /// is subscribed to, in order and at least once, signed according to Standard Webhooks. An event that can't be
 /// delivered holds up those after it, and is retried for 24 hours. After that, the webhook is disabled and the
-/// organization's owner gets an email.
+/// organization's owner gets an email. A webhook of the platform delivers the events of all organizations in the order
+/// of the feed, and if it is disabled, the email goes to the platform's support.
 #[Object]
 impl Webhook {
     /// The webhook's id. It begins with `whk_`.
@@ -47,6 +49,22 @@ impl Webhook {
         self.0.failing_since
     }
 
+    /// The organization whose events are delivered. Null for a webhook of the platform.
+    async fn organization_id(&self) -> Option<ID> {
+        self.0.organization_id.map(|id| id.to_string().into())
+    }
+
+    /// The platform key that made a webhook of the platform, which tells only of the organizations that the key
+    /// reaches. Null if staff made it.
+    async fn platform_key_id(&self) -> Option<ID> {
+        self.0.platform_key_id.map(|id| id.to_string().into())
+    }
+
+    /// Whether staff keep a webhook of the platform, who made it or took it over. Otherwise it ends with its key.
+    async fn kept_by_staff(&self) -> bool {
+        self.0.kept_by_staff
+    }
+
     /// When the webhook was created.
     async fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at
@@ -67,6 +85,20 @@ impl Webhook {
 
 connection!(WebhookConnection, WebhookEdge, Webhook, "webhooks", total_count);
 
+/// A page of the webhooks of the platform that the caller keeps; null for those who keep none.
+pub async fn platform_webhooks(
+    context: &Context<'_>,
+    first: Option<i32>,
+    after: Option<String>,
+) -> async_graphql::Result<Option<WebhookConnection>> {
+    let Some(actor) = context::request(context).actor() else { return Ok(None) };
+    let mut connection = context::connection(context).await?;
+    let page = platform_webhook::list(&mut connection, actor, &forward(first, after)).await.map_err(top_level)?;
+    let Some(page) = page else { return Ok(None) };
+    let total = total(context, platform_webhook::count_of(&mut connection, actor)).await?;
+    Ok(Some(WebhookConnection::new(page.map(Webhook), total)))
+}
+
 #[derive(Debug, Clone)]
 pub struct WebhookDelivery(pub delivery::WebhookDelivery);
 
@@ -83,7 +115,12 @@ impl WebhookDelivery {
         &self.0.event
     }
 
-    /// The event's sequence number in the audit log.
+    /// The organization in whose audit log the event is. Null for the deployment's own log.
+    async fn organization_id(&self) -> Option<ID> {
+        (self.0.log_id != DEPLOYMENT).then(|| self.0.log_id.to_string().into())
+    }
+
+    /// The event's sequence number in that log.
     async fn sequence(&self) -> BigInt {
         BigInt(self.0.sequence)
     }
@@ -119,9 +156,11 @@ connection!(WebhookDeliveryConnection, WebhookDeliveryEdge, WebhookDelivery, "de
 /// The webhook to create.
 #[derive(InputObject)]
 pub struct CreateWebhookInput {
-    /// The organization whose events are delivered.
-    organization_id: Id<OrganizationId>,
-    /// The URL to deliver to: `https://…` at a public address, up to 2,000 characters.
+    /// The organization whose events are delivered. Left out by platform keys with EVENTS_READ and by staff, for the
+    /// events of all organizations, or of those that the key reaches.
+    organization_id: Option<Id<OrganizationId>>,
+    /// The URL to deliver to: `https://…` at a public address, up to 2,000 characters. A webhook of the platform may
+    /// also lead to a private address, and there to `http://…`.
     url: String,
     /// The audit log's actions to subscribe to, such as `organization.member_joined`; `*` for all.
     events: Vec<String>,
@@ -130,7 +169,8 @@ pub struct CreateWebhookInput {
 /// The result of creating a webhook.
 #[derive(SimpleObject, Default)]
 pub struct CreateWebhookPayload {
-    /// The new webhook. It delivers what happens from now on, beginning with the event of its own creation.
+    /// The new webhook. It delivers what happens from now on, beginning with the event of its own creation. A webhook
+    /// of the platform may also deliver what happened in the moments before.
     webhook: Option<Webhook>,
     /// The secret for verifying the signatures of deliveries. It begins with `whsec_` and is shown only this once.
     secret: Option<String>,
@@ -149,7 +189,7 @@ pub struct UpdateWebhookInput {
     /// The audit log's actions to subscribe to; `*` for all.
     events: MaybeUndefined<Vec<String>>,
     /// Whether the webhook delivers events. When it is enabled again, it continues with the event after the last one
-    /// that was delivered.
+    /// that was delivered. Staff who set this to true for a platform key's webhook take it over.
     enabled: Option<bool>,
     /// Whether to create a new secret. For 24 hours, deliveries are also signed with the old secret, even if it is
     /// rotated again. At most 5 old secrets are in use at a time.
@@ -208,14 +248,15 @@ pub struct WebhookMutation;
 
 #[Object]
 impl WebhookMutation {
-    /// Creates a webhook. For the owner and admins.
+    /// Creates a webhook. For the owner and admins; without an organization, for platform keys with EVENTS_READ and for
+    /// staff.
     async fn create_webhook(
         &self,
         context: &Context<'_>,
         #[graphql(desc = "The webhook to create.")] input: CreateWebhookInput,
     ) -> async_graphql::Result<CreateWebhookPayload> {
-        let command =
-            webhook::CreateWebhook { organization_id: input.organization_id.0, url: input.url, events: input.events };
+        let organization_id = input.organization_id.map(|id| id.0);
+        let command = webhook::CreateWebhook { organization_id, url: input.url, events: input.events };
         let outcome = webhook::create(database(context), actor(context)?, &command).await;
         Payload::of(outcome, |(webhook, secret)| CreateWebhookPayload {
             webhook: Some(Webhook(webhook)),

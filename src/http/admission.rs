@@ -93,7 +93,13 @@ impl Admission {
 /// The places and the memory that a response occupies until it has been sent.
 #[derive(Clone)]
 pub struct Places {
-    _places: Arc<(ClientPlace, OwnedSemaphorePermit, HeldBytes)>,
+    _places: Arc<(RequestPlace, HeldBytes)>,
+}
+
+/// The places that a request takes up, its client's and everybody's, until the last copy of this is dropped.
+#[derive(Clone)]
+struct RequestPlace {
+    _places: Arc<(ClientPlace, OwnedSemaphorePermit)>,
 }
 
 /// A place among the requests of a client, until this value is dropped.
@@ -166,7 +172,7 @@ pub async fn admit(State(app): State<App>, Client(client): Client, request: Requ
         return next.run(request).await;
     }
     // The body is read before the request takes a place, so that slow senders don't keep others out.
-    let request = match read(request, &app.admission, client).await {
+    let mut request = match read(request, &app.admission, client).await {
         Ok(request) => request,
         Err(Unread::Malformed(status, message)) => return shape.bad_request(status, message),
         Err(Unread::NoMemory) => {
@@ -180,6 +186,9 @@ pub async fn admit(State(app): State<App>, Client(client): Client, request: Requ
     let Some(place_among_all) = app.admission.of_all() else {
         return shape.shed("total", "The service has too much to do just now. Try again in a moment.");
     };
+    let place = RequestPlace { _places: Arc::new((place, place_among_all)) };
+    // A request that is carried out to its end, whoever waits for it, keeps its place until then.
+    request.extensions_mut().insert(place.clone());
     match timeout(limits::REQUEST_TIMEOUT, AssertUnwindSafe(next.run(request)).catch_unwind()).await {
         Ok(Ok(mut response)) => {
             // The files of pages aren't copied for each response, and what else pages show is small.
@@ -195,7 +204,7 @@ pub async fn admit(State(app): State<App>, Client(client): Client, request: Requ
                 }
                 return shape.shed("memory", "Too many large answers wait to be read. Read them, and ask for less.");
             };
-            response.extensions_mut().insert(Places { _places: Arc::new((place, place_among_all, held)) });
+            response.extensions_mut().insert(Places { _places: Arc::new((place, held)) });
             response
         }
         Ok(Err(panic)) => {

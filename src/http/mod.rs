@@ -27,6 +27,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use apalis_diesel::correlation;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
@@ -49,6 +50,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
+use tracing::Instrument as _;
 
 use crate::graphql::{Hub, Request as GraphqlRequest, Schema, UNAVAILABLE, asked_by, schema, sdl};
 use admission::Admission;
@@ -268,6 +270,10 @@ async fn answer(State(app): State<App>, Client(client): Client, request: Request
         Ok(named) => named,
         Err(message) => return refuse(StatusCode::BAD_REQUEST, "BAD_REQUEST", message, None),
     };
+    let idempotency_key = match idempotency_key(headers) {
+        Ok(key) => key,
+        Err(message) => return refuse(StatusCode::BAD_REQUEST, "BAD_REQUEST", message, None),
+    };
     if websocket::is_wanted(headers) {
         return websocket::open(app, client, on_behalf_of, request).await;
     }
@@ -290,10 +296,30 @@ async fn answer(State(app): State<App>, Client(client): Client, request: Request
     };
     let connection = request.extensions().get::<ConnectionInUse>().cloned();
     let user_agent = user_agent(headers);
-    let who = || GraphqlRequest::new(actor.clone(), user_agent.clone(), client);
-    let prepare = |request| asked_by(who(), &app.database, request);
-    let subscribe = |subscription| event_stream::answer(app.clone(), connection.as_ref(), who(), subscription);
-    graphql::execute(&app.schema, &app.request_limits, client, request, prepare, subscribe).await
+    let is_repeatable = idempotency_key.is_some();
+    let answering = async move {
+        let who = || GraphqlRequest::new(actor.clone(), user_agent.clone(), client);
+        let prepare = |request| asked_by(who().with_idempotency_key(idempotency_key), &app.database, request);
+        let subscribe = |subscription| event_stream::answer(app.clone(), connection.as_ref(), who(), subscription);
+        graphql::execute(&app.schema, &app.request_limits, client, request, prepare, subscribe).await
+    };
+    match is_repeatable {
+        true => to_its_end(answering).await,
+        false => answering.await,
+    }
+}
+
+/// Answers a request even if its client doesn't wait, so that the answer is there when it asks again.
+async fn to_its_end(answering: impl Future<Output = Response> + Send + 'static) -> Response {
+    let answering = correlation::scope(correlation::current().unwrap_or_default(), answering);
+    match tokio::spawn(answering.in_current_span()).await {
+        Ok(response) => response,
+        Err(failed) => match failed.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The process ends.
+            Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        },
+    }
 }
 
 fn bearer_token(credentials: &str) -> Option<&str> {
@@ -303,6 +329,22 @@ fn bearer_token(credentials: &str) -> Option<&str> {
 
 /// The header that names the person for whom a platform key acts (R86).
 const ON_BEHALF_OF: HeaderName = HeaderName::from_static("rollcall-on-behalf-of");
+
+/// The header under whose value a mutation is carried out once (R91).
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// The request's idempotency key, or why the header can't be read.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, &'static str> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let value = match (values.next(), values.next()) {
+        (None, _) => return Ok(None),
+        (Some(value), None) => value.as_bytes(),
+        (Some(_), Some(_)) => return Err("send one Idempotency-Key header, so that it is clear which one counts"),
+    };
+    let fits = (1..=limits::IDEMPOTENCY_KEY).contains(&value.len()) && value.iter().all(u8::is_ascii_graphic);
+    let key = std::str::from_utf8(value).ok().filter(|_| fits);
+    key.map(|key| Some(key.to_owned())).ok_or("Idempotency-Key must have 1 to 255 visible ASCII characters")
+}
 
 /// What a client shows to be identified by.
 #[derive(Clone)]

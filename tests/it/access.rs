@@ -77,6 +77,7 @@ const MUTATIONS: &[(For, &[&str])] = &[
             // Of the owner's resource, which nobody else reaches.
             "updateResource",
             "deleteResource",
+            "transferResources",
             "addToCollection",
             "removeFromCollection",
             "publishApp",
@@ -117,9 +118,14 @@ const MUTATIONS: &[(For, &[&str])] = &[
             "createPlatformKey",
             "rotatePlatformKey",
             "revokePlatformKey",
+            "suspendUser",
+            "unsuspendUser",
+            "endUserSessions",
+            "changeUserEmail",
+            "deleteUser",
         ],
     ),
-    (For::Platform, &["upsertUsers", "upsertResources"]),
+    (For::Platform, &["upsertUsers", "upsertResources", "deleteResources"]),
 ];
 
 fn is_for(mutation: &str) -> For {
@@ -587,7 +593,7 @@ const FIELDS: &[(&str, Seen, &str)] = &[
     ("Query", Seen::Oneself, "viewer"),
     ("Query", Seen::Reached, "node nodes organization access invitation resource"),
     // For the platform alone.
-    ("Query", Seen::Nobody, "user platformKeys"),
+    ("Query", Seen::Nobody, "user platformKeys platformWebhooks"),
     ("PlatformKey", Seen::Nobody, "id name prefix scopes organizations createdAt lastUsedAt expiresAt revokedAt"),
     ("Query", Seen::Leaders, "verifyAuditLog"),
     // For staff and platform keys; `feed` shows that.
@@ -639,8 +645,16 @@ const FIELDS: &[(&str, Seen, &str)] = &[
     ("User", Seen::Members, "id username name avatarUrl"),
     ("User", Seen::Oneself, "externalId metadata"),
     ("User", Seen::Nobody, "suspendedAt"),
-    ("Webhook", Seen::Leaders, "id url events enabled failingSince createdAt deliveries"),
-    ("WebhookDelivery", Seen::Leaders, "id event sequence status attempts responseStatus error lastAttemptAt"),
+    (
+        "Webhook",
+        Seen::Leaders,
+        "id url events enabled failingSince organizationId platformKeyId keptByStaff createdAt deliveries",
+    ),
+    (
+        "WebhookDelivery",
+        Seen::Leaders,
+        "id event organizationId sequence status attempts responseStatus error lastAttemptAt",
+    ),
 ];
 
 /// What one sees with what leads to it.

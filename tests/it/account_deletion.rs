@@ -78,7 +78,7 @@ async fn a_deleted_account_leaves_everything() {
         .await;
     assert_eq!(status["node"]["status"], "REVOKED");
     // The owner has a receipt, and the leaver's address hears nothing any more.
-    let receipt = app.mail_about("owner@example.org", "deleted their account").await;
+    let receipt = app.mail_about("owner@example.org", "was deleted").await;
     assert!(receipt.text.contains("Projects"), "{}", receipt.text);
     assert!(app.read_mail("ada@example.org", "You left").is_none());
     let kept = "SELECT count(*) AS value FROM account_deletions";

@@ -272,6 +272,20 @@ impl<'a> World<'a> {
                 let made = self.app.staff().ok("createPlatformKey", input, "platformKey { id }").await;
                 (self.app.staff(), json!({ "id": made["platformKey"]["id"] }))
             }
+            "suspendUser" | "endUserSessions" | "deleteUser" => {
+                let person = self.app.sign_up(&self.address()).await;
+                (self.app.staff(), json!({ "user": { "id": person.user_id } }))
+            }
+            "unsuspendUser" => {
+                let person = self.app.sign_up(&self.address()).await;
+                let input = json!({ "user": { "id": person.user_id } });
+                self.app.staff().ok("suspendUser", input.clone(), "").await;
+                (self.app.staff(), input)
+            }
+            "changeUserEmail" => {
+                let person = self.app.sign_up(&self.address()).await;
+                (self.app.staff(), json!({ "user": { "id": person.user_id }, "email": self.address() }))
+            }
             "upsertUsers" => {
                 let input = json!({ "users": [{ "externalId": self.fresh("person"), "email": self.address() }] });
                 (crate::platform_key::key(self.app, &["USERS_WRITE"]).await, input)
@@ -281,6 +295,15 @@ impl<'a> World<'a> {
                     "owner": { "id": owner.user_id } });
                 let input = json!({ "organization": { "id": team }, "resources": [item] });
                 (crate::platform_key::key(self.app, &["RESOURCES_WRITE"]).await, input)
+            }
+            "deleteResources" => {
+                let named = json!([{ "id": owner.create(team, "VOLUME", "Reads").await }]);
+                (crate::platform_key::key(self.app, &["RESOURCES_WRITE"]).await, json!({ "resources": named }))
+            }
+            "transferResources" => {
+                let named = json!([{ "id": owner.create(team, "VOLUME", "Reads").await }]);
+                let to = json!({ "id": self.member().await.0.user_id });
+                (owner, json!({ "organizationId": team, "resources": named, "to": to }))
             }
             "createServiceKey" => (owner, json!({ "organizationId": team, "name": "pipeline" })),
             "updateBilling" => (

@@ -70,7 +70,7 @@ fn ids(events: &[Value]) -> Vec<String> {
 }
 
 /// A statement that records an event in an organization's log.
-fn append(organization: &str, summary: &str) -> String {
+pub fn append(organization: &str, summary: &str) -> String {
     let event = json!([{
         "organization_id": uuid(organization), "id": uuid::Uuid::now_v7(), "action": "organization.updated",
         "actor_kind": "system", "actor_id": null, "target_id": organization, "summary": summary, "metadata": {},
@@ -330,6 +330,7 @@ impl Rebuilt {
             "departure.resources_moved" | "departure.resources_returned" => {
                 self.owner(metadata, "resourceIds", &metadata["to"]);
             }
+            "resource.transferred" => self.owner(metadata, "resourceIds", &metadata["owner"]),
             "transfer.accepted" => self.owner(metadata, "resourceIds", &metadata["owner"]),
             "transfer.completed" => {
                 for id in all(metadata, "resourceIds") {
@@ -483,6 +484,16 @@ async fn memberships_owners_grants_and_teams_can_be_rebuilt() {
     kim.ok("deleteAccount", json!({ "confirmEmail": kim.email }), "").await;
     app.until_idle().await;
 
+    // What the platform does with accounts.
+    let vics = json!({ "user": { "id": vic.user_id } });
+    app.staff().ok("suspendUser", json!({ "user": vics["user"], "reason": "Sends spam." }), "").await;
+    app.staff().ok("unsuspendUser", vics.clone(), "").await;
+    app.staff().ok("endUserSessions", vics.clone(), "").await;
+    let address = json!({ "user": vics["user"], "email": "victor@example.org" });
+    app.staff().ok("changeUserEmail", address, "").await;
+    app.staff().ok("deleteUser", json!({ "user": vics["user"], "reason": "Still sends spam." }), "").await;
+    app.until_idle().await;
+
     // Ownership, a project that moves, and an organization that is deleted and restored.
     ada.ok("transferOwnership", team.transfer_to(&lea).await, "").await;
     app.staff()
@@ -522,7 +533,16 @@ async fn memberships_owners_grants_and_teams_can_be_rebuilt() {
         }
     }
     let actions: BTreeSet<&str> = events.iter().map(|event| event["action"].as_str().unwrap()).collect();
-    for action in ["user.deleted", "organization.deleted", "organization.restored", "departure.resources_returned"] {
+    for action in [
+        "user.deleted",
+        "user.suspended",
+        "user.suspension_lifted",
+        "user.signed_out",
+        "user.email_changed",
+        "organization.deleted",
+        "organization.restored",
+        "departure.resources_returned",
+    ] {
         assert!(actions.contains(action), "{action} is missing");
     }
     app.finish().await;

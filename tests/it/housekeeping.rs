@@ -8,7 +8,7 @@ use crate::support::receiver::Receiver;
 use crate::support::{Reply, TestApp, json, until};
 
 /// Each of the sweeps has a schedule.
-const SCHEDULES: i64 = 16;
+const SCHEDULES: i64 = 17;
 
 /// The jobs of the sweeps, finished ones too.
 const SWEEPS: &str = "SELECT count(*) AS value FROM jobs WHERE kind = 'sweep'";
@@ -17,7 +17,7 @@ const SWEEPS: &str = "SELECT count(*) AS value FROM jobs WHERE kind = 'sweep'";
 const BEHIND: &str = "SELECT count(*) AS value FROM job_schedules WHERE next_at <= job_clock()";
 
 /// A worker that finds every hour come, and has done what belongs to it.
-async fn sweep(app: &mut TestApp) {
+pub async fn sweep(app: &mut TestApp) {
     app.stop_workers().await;
     app.database.sql("UPDATE job_schedules SET next_at = job_clock()").await;
     assert_eq!(app.database.number(BEHIND).await, SCHEDULES);
@@ -215,7 +215,8 @@ async fn a_deleted_organization_goes_for_good() {
     let indexed = "SELECT DISTINCT i.indrelid::regclass::text AS value FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid \
          AND a.attnum = i.indkey[0] JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam \
          WHERE i.indpred IS NULL AND m.amname = 'btree' AND a.attname \
-         = CASE i.indrelid::regclass::text WHEN 'webhook_deliveries' THEN 'webhook_id' ELSE 'organization_id' END";
+         = CASE WHEN i.indrelid::regclass::text IN ('webhook_deliveries', 'webhook_previous_secrets') THEN 'webhook_id' \
+           ELSE 'organization_id' END";
     let indexed = app.database.texts(indexed).await;
     for table in &tables {
         assert!(indexed.contains(table), "{table} has no index that begins with its organization");

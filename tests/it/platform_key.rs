@@ -18,7 +18,7 @@ pub const SCOPES: [&str; 9] = [
 
 /// The mutations that a scope opens to platform keys. All others are refused, whatever scopes a key has.
 const OPENED: &[(&str, &[&str])] = &[
-    ("USERS_WRITE", &["upsertUsers"]),
+    ("USERS_WRITE", &["upsertUsers", "suspendUser", "unsuspendUser", "endUserSessions", "deleteUser"]),
     (
         "ORGANIZATIONS_WRITE",
         &[
@@ -59,6 +59,8 @@ const OPENED: &[(&str, &[&str])] = &[
         "RESOURCES_WRITE",
         &[
             "upsertResources",
+            "deleteResources",
+            "transferResources",
             "createResource",
             "updateResource",
             "deleteResource",
@@ -614,5 +616,38 @@ async fn a_key_guesses_no_names_and_floods_nobody() {
     let users = json!({ "users": [{ "externalId": "e", "email": "eve@example.org", "emailVerified": true }] });
     let brought = bringing.ok("upsertUsers", users, "results { user { id name externalId } }").await;
     assert_eq!(brought["results"][0]["user"], json!({ "id": eve.user_id, "name": "account", "externalId": null }));
+    app.finish().await;
+}
+
+// R85: a platform that mails by itself gets the links, and no mail of ours goes out; nobody else gets any.
+#[tokio::test]
+async fn a_platform_delivers_invitations_by_itself() {
+    let mut app = TestApp::start().await;
+    let team = app.team().await;
+    let platform = key(&app, &["MEMBERS_WRITE", "ACT_FOR_USERS"]).await;
+    let invite = |send_mail: bool| {
+        let people = json!([{ "email": "new@example.org", "role": "VIEWER" }, { "email": "newer@example.org" }]);
+        json!({ "organizationId": team.id, "invitations": people, "sendMail": send_mail })
+    };
+    let blind = key(&app, &["READ", "ORGANIZATIONS_WRITE", "ACT_FOR_USERS"]).await;
+    for nobody in [&team.owner, &platform.on_behalf_of(&team.owner.user_id), &app.staff(), &blind] {
+        assert_eq!(nobody.refused("inviteMembers", invite(false)).await.is(), ("FORBIDDEN", "input.sendMail"));
+    }
+    let selection = "acceptUrls invitations { email delivery }";
+    let made = platform.ok("inviteMembers", invite(false), selection).await;
+    assert!(made["invitations"].as_array().unwrap().iter().all(|invitation| invitation["delivery"] == "SENT"));
+    app.shift_clock("6 days").await;
+    app.until_idle().await;
+    assert!(app.mails_about("new@example.org", "").is_empty(), "neither an invitation nor a reminder");
+    let url = text(&made["acceptUrls"][0]);
+    assert!(crate::support::page::Visitor::new(&app.url).get(&url).await.text().contains("new@example.org"));
+    let token = url.rsplit(['/', '=']).next().unwrap();
+    let accepted =
+        app.anonymous().ok("acceptInvitation", json!({ "token": token, "name": "New" }), "member { role }").await;
+    assert_eq!(accepted["member"]["role"], "VIEWER");
+    let again = json!({ "organizationId": team.id, "invitations": [{ "email": "newest@example.org" }] });
+    let mailed = platform.ok("inviteMembers", again, selection).await;
+    assert!(mailed["acceptUrls"].is_null());
+    app.mail_to("newest@example.org").await;
     app.finish().await;
 }

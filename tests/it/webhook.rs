@@ -446,8 +446,8 @@ async fn so_many_deliveries_wait_to_be_made_again() {
     app.stop_workers().await;
     let (id, _) = create(&team.owner, &team.id, "http://127.0.0.1:9/", &["resource.created"]).await;
     let deliveries = format!(
-        "INSERT INTO webhook_deliveries (id, organization_id, webhook_id, sequence, event, status, attempts, created_at) \
-         SELECT gen_random_uuid(), '{}', '{}', n, 'resource.created', 'sent', 1, rollcall_now() FROM generate_series(1, 101) n",
+        "INSERT INTO webhook_deliveries (id, organization_id, log_id, webhook_id, sequence, event, status, attempts, created_at) \
+         SELECT gen_random_uuid(), '{0}', '{0}', '{1}', n, 'resource.created', 'sent', 1, rollcall_now() FROM generate_series(1, 101) n",
         uuid(&team.id),
         uuid(&id)
     );

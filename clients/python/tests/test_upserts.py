@@ -1,10 +1,12 @@
 import asyncio
+from typing import Unpack
 
 import pytest
 
 from live import ALL, World, platform_key, unique, url
-from rollcall_client import AsyncRollcallClient, RollcallClient, UpsertError
+from rollcall_client import AsyncRollcallClient, RequestOptions, RollcallClient, UpsertError, UserErrors, or_raise
 from rollcall_client.graphql import (
+    CreateOrganizationInput,
     OrganizationBy,
     ResourceKind,
     ResourceUpsertInput,
@@ -82,3 +84,22 @@ def test_resources_with_much_metadata_take_more_requests() -> None:
             return sum([len(batch.results) async for batch in client.upsert_resources(there, changed)])
 
     assert asyncio.run(again()) == 100
+
+
+def test_a_mutation_with_an_idempotency_key_is_done_once() -> None:
+    world = World(1)
+    client = RollcallClient(url(), world.key, on_behalf_of=f"external:{world.people[0]}")
+    key = unique("key")
+    asked = CreateOrganizationInput(name=unique("Acme"))
+
+    def found(asked: CreateOrganizationInput, **options: Unpack[RequestOptions]) -> str:
+        organization = or_raise(client.graphql.create_organization(asked, **options)).organization
+        assert organization
+        return organization.id
+
+    first = found(asked, idempotency_key=key)
+    assert found(asked, idempotency_key=key) == first
+    assert found(asked) != first
+    with pytest.raises(UserErrors) as caught:
+        found(CreateOrganizationInput(name=unique("Other")), idempotency_key=key)
+    assert [error.code for error in caught.value.user_errors] == [UserErrorCode.CONFLICT]

@@ -87,9 +87,15 @@ export type CreateOrganizationInput = {
 
 /** The webhook to create. */
 export type CreateWebhookInput = {
-  /** The organization whose events are delivered. */
-  organizationId: string;
-  /** The URL to deliver to: `https://…` at a public address, up to 2,000 characters. */
+  /**
+   * The organization whose events are delivered. Left out by platform keys with EVENTS_READ and by staff, for the
+   * events of all organizations, or of those that the key reaches.
+   */
+  organizationId?: string | null | undefined;
+  /**
+   * The URL to deliver to: `https://…` at a public address, up to 2,000 characters. A webhook of the platform may
+   * also lead to a private address, and there to `http://…`.
+   */
   url: string;
   /** The audit log's actions to subscribe to, such as `organization.member_joined`; `*` for all. */
   events: Array<string>;
@@ -198,6 +204,11 @@ export type InviteMembersInput = {
    * contain links.
    */
   message?: string | null | undefined;
+  /**
+   * Whether each of them gets an email, and a reminder before the invitation expires. Only platform keys with
+   * MEMBERS_WRITE may say false; they get `acceptUrls` instead, to deliver by themselves.
+   */
+  sendMail?: boolean | null | undefined;
 };
 
 /** The permissions to give a member. Omitted ones stay as they are, or come from the organization's policy. */
@@ -609,7 +620,7 @@ export type InviteMembersMutationVariables = Exact<{
 }>;
 
 
-export type InviteMembersMutation = { inviteMembers: { invitations: Array<{ id: string, status: InvitationStatus, expiresAt: string }> | null, userErrors: Array<{ code: UserErrorCode, message: string, field: Array<string> }> } };
+export type InviteMembersMutation = { inviteMembers: { acceptUrls: Array<string> | null, invitations: Array<{ id: string, status: InvitationStatus, expiresAt: string }> | null, userErrors: Array<{ code: UserErrorCode, message: string, field: Array<string> }> } };
 
 export type AcceptInvitationMutationVariables = Exact<{
   input: AcceptInvitationInput;
@@ -897,6 +908,7 @@ export const InviteMembersDocument = new TypedDocumentString(`
       status
       expiresAt
     }
+    acceptUrls
     userErrors {
       ...UserErrorFields
     }

@@ -13,6 +13,8 @@ export interface WebhookEvent {
     id: string;
     /** Null for an event of the deployment's own log. */
     organizationId: string | null;
+    /** The platform's own id of the organization; in deliveries of a webhook of the platform. */
+    organizationExternalId?: string | null;
     /** The event's place in the organization's log. */
     sequence: string;
     actorKind: ActorKind;

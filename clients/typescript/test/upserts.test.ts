@@ -1,6 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { RollcallClient, UpsertError, UserDocument, type UserUpsertInput } from "rollcall-client";
+import {
+  CreateOrganizationDocument,
+  orThrow,
+  RollcallClient,
+  UpsertError,
+  UserDocument,
+  type UserUpsertInput,
+} from "rollcall-client";
 import { ALL, all, platformKey, unique, url, World } from "./live.js";
 
 test("any number of accounts is brought in by batches, and the same again changes nothing", async () => {
@@ -75,5 +82,22 @@ test("resources with much metadata take more requests", async () => {
   assert.equal(
     (await all(client.upsertResources({ id: organization }, values))).flatMap(({ results }) => results).length,
     100,
+  );
+});
+
+test("a mutation with an idempotency key is done once", async () => {
+  const { client, people } = await World.of(1);
+  const owner = `external:${people[0]}`;
+  const found = async (name: string, idempotencyKey?: string) => {
+    const options = { onBehalfOf: owner, idempotencyKey };
+    return (await client.request(CreateOrganizationDocument, { input: { name } }, options)).createOrganization;
+  };
+  const [name, key] = [unique("Acme"), unique("key")];
+  const first = orThrow(await found(name, key)).organization?.id;
+  assert.equal(orThrow(await found(name, key)).organization?.id, first);
+  assert.notEqual(orThrow(await found(name)).organization?.id, first);
+  assert.deepEqual(
+    (await found(unique("Other"), key)).userErrors.map(({ code }) => code),
+    ["CONFLICT"],
   );
 });

@@ -8,10 +8,10 @@ use serde_json::json;
 
 use crate::account::user;
 use crate::authority::access::{self, Lock, Permit};
-use crate::authority::actor::{Actor, ApiKeyScope, Reach, suspended};
+use crate::authority::actor::{Actor, ApiKeyScope, Reach};
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::rights::Action;
-use crate::base::error::{Code, Error, Refusal, Result};
+use crate::base::error::{Code, Error, Reader, Refusal, Result};
 use crate::base::id::{ApiKeyId, OrganizationId, UserId};
 use crate::base::page::{Page, PageRequest, by_id};
 use crate::base::secret::Token;
@@ -88,12 +88,11 @@ async fn make(database: &Database, actor: &Actor, command: &CreateApiKey, servic
     let organization_id = command.organization_id;
     database
         .transaction(async |transaction| {
-            // A suspension locks the account and ends all of its keys. Under this lock, no key can be created after
-            // it, not even for the personal organization.
+            // A suspension locks the account, and that by an organization ends all of its keys. Under this lock, no key
+            // can be created after it, not even for the personal organization.
             access::lock_users(transaction, &[user_id]).await?;
-            if user::by_id(transaction, user_id).await?.suspended_at.is_some() {
-                return Err(suspended("organizationId").into());
-            }
+            let user = user::by_id(transaction, user_id).await?;
+            user.require_unsuspended(transaction.deployment(), Reader::Themselves, "organizationId")?;
             let permit = access::enter(
                 transaction,
                 actor,

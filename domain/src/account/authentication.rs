@@ -94,12 +94,13 @@ macro_rules! live_platform_secrets {
     };
 }
 
-/// The sessions that haven't ended, with their users.
+/// The sessions that work, with their users. Those of an account that the platform has suspended rest (R84).
 macro_rules! live_sessions {
     () => {
         sessions::table
             .inner_join(users::table.on(users::id.eq(sessions::user_id)))
             .filter(sessions::expires_at.gt(rollcall_now()))
+            .filter(users::platform_suspension.is_null())
     };
 }
 
@@ -116,8 +117,12 @@ macro_rules! live_api_keys {
             .inner_join(organizations::table.on(organizations::id.eq(api_keys::organization_id)))
             .filter(api_keys::revoked_at.is_null())
             .filter(api_keys::expires_at.is_null().or(api_keys::expires_at.gt(rollcall_now().nullable())))
-            // Whoever made a service key may be gone.
-            .filter(api_keys::service.or(members::status.eq(MemberStatus::Active).and(users::suspended_at.is_null())))
+            // Whoever made a service key may be gone, unless it belongs to their personal organization.
+            .filter(
+                api_keys::service
+                    .and(organizations::personal_user_id.is_null())
+                    .or(members::status.eq(MemberStatus::Active).and(users::suspended_at.is_null())),
+            )
             .filter(organizations::deleted_at.is_null())
     };
 }

@@ -157,11 +157,17 @@ pub(crate) async fn take_up(
 ) -> Result<Vec<NewEvent>> {
     hold_address(transaction, email).await?;
     let at = now(transaction).await?;
-    let waiting: Vec<(GrantInvitation, bool)> =
-        diesel::delete(grant_invitations::table.filter(grant_invitations::email.eq(email)))
-            .returning((GrantInvitation::as_returning(), Issued::GrantInvitation.stands()))
-            .get_results(&mut **transaction)
-            .await?;
+    // What somebody shared whose account is suspended waits until that is lifted, or it expires.
+    let suspended_inviter = users::table
+        .filter(users::id.nullable().eq(grant_invitations::invited_by_id))
+        .filter(users::suspended_at.is_not_null());
+    let waiting = grant_invitations::table
+        .filter(grant_invitations::email.eq(email))
+        .filter(diesel::dsl::not(diesel::dsl::exists(suspended_inviter)));
+    let waiting: Vec<(GrantInvitation, bool)> = diesel::delete(waiting)
+        .returning((GrantInvitation::as_returning(), Issued::GrantInvitation.stands()))
+        .get_results(&mut **transaction)
+        .await?;
     let mut waiting: Vec<GrantInvitation> =
         waiting.into_iter().filter(|(_, stands)| *stands).map(|(invitation, _)| invitation).collect();
     if waiting.is_empty() {

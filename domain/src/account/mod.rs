@@ -8,6 +8,6 @@ pub mod platform_key;
 pub mod profile;
 pub(crate) mod reserved_name;
 pub mod session;
-pub(crate) mod suspension;
+pub mod suspension;
 pub mod user;
 pub mod user_ref;

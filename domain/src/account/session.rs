@@ -7,12 +7,14 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::json;
 
 use crate::account::user;
+use crate::account::user_ref::{self, UserRef};
 use crate::authority::access::{self, Lock};
 use crate::authority::actor::Actor;
-use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::audit::{self, AuditAction, NewEvent, in_log};
+use crate::authority::platform::PlatformScope;
 use crate::base::error::{Code, Error, Refusal, Result, on_violation};
 use crate::base::id::{OrganizationId, SessionId, UserId};
-use crate::base::job::MailNewSignIn;
+use crate::base::job::{MailAccountNotice, MailNewSignIn};
 use crate::base::page::{Page, PageRequest, by_id};
 use crate::base::secret::{Keyring, Token};
 use crate::base::sql::Prepare as _;
@@ -251,16 +253,48 @@ pub async fn end_others(database: &Database, actor: &Actor) -> Result<usize> {
         .await
 }
 
-/// Ends all of the user's sessions.
-pub(crate) async fn end_all(transaction: &mut Transaction, user_id: UserId) -> Result<()> {
-    diesel::update(
+/// Ends all sessions of an account, on behalf of staff or the platform (R84), and returns how many. Keys stay.
+///
+/// # Errors
+///
+/// On `user`: FORBIDDEN for everyone except staff and platform keys with USERS_WRITE that aren't limited to
+/// organizations; NOT_FOUND.
+pub async fn end_all_of(database: &Database, actor: &Actor, named: &UserRef) -> Result<usize> {
+    let operator = actor.operator(PlatformScope::UsersWrite, None, "user", "ask them")?;
+    database
+        .transaction(async |transaction| {
+            let user = user_ref::lock_named(transaction, named).await?;
+            let ended = end_all(transaction, user.id).await?;
+            if ended.is_empty() {
+                return Ok(0);
+            }
+            let personal = user::personal_organization_id(transaction, user.id).await?;
+            let of_chunk = |ids: &[SessionId]| {
+                NewEvent::by(operator.actor(), personal, AuditAction::UserSignedOut, user.id)
+                    .summary(format!("ended {} sessions", ids.len()))
+                    .about(user.id)
+                    .with(json!({ "sessionIds": in_log(ids) }))
+            };
+            let events: Vec<NewEvent> = ended.chunks(limits::IDS_OF_EVENT).map(of_chunk).collect();
+            if let Some(event) = events.as_slice().first().filter(|_| user.is_told()) {
+                transaction.enqueue(&MailAccountNotice { audit_event_id: event.id() }).await?;
+            }
+            audit::record(transaction, events).await?;
+            Ok(ended.len())
+        })
+        .await
+}
+
+/// Ends all of the user's sessions. The caller has locked the account's row.
+pub(crate) async fn end_all(transaction: &mut Transaction, user_id: UserId) -> Result<Vec<SessionId>> {
+    Ok(diesel::update(
         sessions::table.filter(sessions::user_id.eq(user_id)).filter(sessions::expires_at.gt(rollcall_now())),
     )
     .set(sessions::expires_at.eq(rollcall_now()))
+    .returning(sessions::id)
     .prepared()
-    .execute(&mut **transaction)
-    .await?;
-    Ok(())
+    .get_results(&mut **transaction)
+    .await?)
 }
 
 /// Deletes up to `limit` sessions that ended [`limits::SESSION_RETENTION`] ago, and returns how many.

@@ -1,6 +1,8 @@
 //! Accounts: a person, their email address, and the personal organization that holds what doesn't belong to any other
 //! organization (D5).
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -11,10 +13,12 @@ use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::membership::MemberStatus;
 use crate::authority::platform::Within;
-use crate::base::error::{Code, Error, Result};
+use crate::authority::suspension::{PlatformSuspension, Suspension};
+use crate::base::error::{Code, Error, Reader, Result};
 use crate::base::id::{OrganizationId, UserId};
 use crate::base::sql::Prepare as _;
 use crate::base::text::{EmailAddress, Username};
+use crate::database::deployment::Deployment;
 use crate::database::schema::{members, organizations, users};
 use crate::database::{Database, Transaction};
 
@@ -34,14 +38,44 @@ pub struct User {
     pub avatar_url: Option<String>,
     /// The organization whose invitation created the account.
     pub origin_organization_id: Option<OrganizationId>,
-    /// When the account was suspended (D6). `None` if it isn't.
+    /// When the account was suspended, by an organization (D6) or by the platform (R84). `None` if it isn't.
     pub suspended_at: Option<DateTime<Utc>>,
+    /// Whether the platform has suspended the account, and whether the person was told.
+    pub platform_suspension: Option<PlatformSuspension>,
     /// The organization that pays for new projects and apps. `None` for the personal organization.
     pub default_bill_to_id: Option<OrganizationId>,
     /// The platform's own id of the account (R87).
     pub external_id: Option<String>,
     /// When the account was deleted. What remains is a row without a name, which other people's data refers to.
     pub deleted_at: Option<DateTime<Utc>>,
+}
+
+impl User {
+    /// Who has suspended the account. `None` if it isn't suspended.
+    pub fn suspension(&self) -> Option<Suspension> {
+        match (self.suspended_at, self.platform_suspension) {
+            (None, _) => None,
+            (Some(_), None) => Some(Suspension::ByOrganization),
+            (Some(_), Some(PlatformSuspension::Told | PlatformSuspension::Silent)) => Some(Suspension::ByPlatform),
+        }
+    }
+
+    /// Whether the person is told by email what the platform does with the account: not while it is suspended and they
+    /// weren't told of that (R84).
+    pub fn is_told(&self) -> bool {
+        match self.platform_suspension {
+            Some(PlatformSuspension::Silent) => false,
+            Some(PlatformSuspension::Told) | None => true,
+        }
+    }
+
+    /// Fails with SUSPENDED on `field` if the account is suspended. A suspended account is given nothing.
+    pub(crate) fn require_unsuspended(&self, deployment: &Deployment, reader: Reader, field: &str) -> Result<()> {
+        match self.suspension() {
+            None => Ok(()),
+            Some(suspension) => Err(suspension.refusal(reader, deployment.support_email.as_ref(), field).into()),
+        }
+    }
 }
 
 /// Finds the account with this username.
@@ -62,6 +96,23 @@ pub async fn by_email(connection: &mut AsyncPgConnection, email: &EmailAddress) 
 /// Loads the accounts, without checking who asks. Only for ids that a visible object has led to.
 pub async fn by_ids(connection: &mut AsyncPgConnection, ids: &[UserId]) -> Result<Vec<User>> {
     Ok(users::table.filter(users::id.eq_any(ids)).select(User::as_select()).load(connection).await?)
+}
+
+/// Those of the accounts that are suspended, and by whom.
+pub(crate) async fn suspended_among(
+    connection: &mut AsyncPgConnection,
+    ids: &[UserId],
+) -> Result<HashMap<UserId, Suspension>> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let suspended: Vec<User> = users::table
+        .filter(users::id.eq_any(ids))
+        .filter(users::suspended_at.is_not_null())
+        .select(User::as_select())
+        .load(connection)
+        .await?;
+    Ok(suspended.into_iter().filter_map(|user| Some((user.id, user.suspension()?))).collect())
 }
 
 /// Loads the account.

@@ -6,10 +6,13 @@ use diesel::QueryableByName;
 use diesel::sql_types::{Array, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use crate::base::error::Result;
+use crate::account::user::{self, User};
+use crate::authority::access;
+use crate::base::error::{Code, Refusal, Result};
 use crate::base::id::UserId;
 use crate::base::sql::statement;
 use crate::base::text::{EmailAddress, Username};
+use crate::database::Transaction;
 
 /// An account, as somebody named it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -34,6 +37,33 @@ impl UserRef {
             Self::Username(_) => "username",
         }
     }
+}
+
+/// Finds the account that whoever runs the deployment names, without checking who asks.
+///
+/// # Errors
+///
+/// NOT_FOUND on `user`.
+pub(crate) async fn find_named(transaction: &mut Transaction, named: &UserRef) -> Result<UserId> {
+    let found = resolve(transaction, std::slice::from_ref(named)).await?.remove(named);
+    Ok(found.ok_or_else(|| not_found(named))?)
+}
+
+/// Finds and locks the account that whoever runs the deployment names, without checking who asks.
+///
+/// # Errors
+///
+/// NOT_FOUND on `user`.
+pub(crate) async fn lock_named(transaction: &mut Transaction, named: &UserRef) -> Result<User> {
+    let id = find_named(transaction, named).await?;
+    access::lock_users(transaction, &[id]).await?;
+    // It may just have been deleted.
+    let user = user::by_id(transaction, id).await?;
+    Ok(Some(user).filter(|user| user.deleted_at.is_none()).ok_or_else(|| not_found(named))?)
+}
+
+fn not_found(named: &UserRef) -> Refusal {
+    Refusal::new(Code::NotFound, named.field(), "there is no such account").within(["user"])
 }
 
 statement! {

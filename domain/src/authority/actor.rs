@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use crate::authority::membership::JoinMethod;
 use crate::authority::platform::{PlatformActor, PlatformScope, Within};
+use crate::authority::suspension::Suspension;
 use crate::base::error::{Code, Error, Reader, Refusal, Result};
-use crate::base::id::{ApiKeyId, OrganizationId, SessionId, UserId};
+use crate::base::id::{ApiKeyId, OrganizationId, PlatformKeyId, SessionId, UserId};
 use crate::base::text_enum::text_enum;
 
 text_enum! {
@@ -35,7 +36,8 @@ pub enum Actor {
         user_id: UserId,
         /// The session.
         session_id: SessionId,
-        /// A suspended account may accept an open invitation, and nothing else (D6).
+        /// Whether an organization has suspended the account, which may then accept an open invitation and nothing
+        /// else (D6). If the platform has suspended it, its sessions authenticate nobody (R84).
         suspended: bool,
     },
     /// A person's API key, which acts as that person in one organization only.
@@ -149,6 +151,15 @@ impl<'a> Operator<'a> {
             | Actor::Staff { .. } => JoinMethod::Staff,
         }
     }
+}
+
+/// The webhooks of the platform that somebody keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeptWebhooks {
+    /// All of them.
+    All,
+    /// Those that this platform key made, except those that staff took over.
+    OfKey(PlatformKeyId),
 }
 
 /// What each kind of actor may do. Each question is an exhaustive match, and no code elsewhere tests for one kind and
@@ -291,6 +302,18 @@ impl Actor {
                 (!looks_up).then(|| key.id.to_string())
             }
             Self::Staff { .. } => None,
+        }
+    }
+
+    /// Whose idempotency keys the actor uses: no other's, since answers are for whoever asked (R91). A person who is
+    /// signed in has the same in all sessions.
+    pub fn caller(&self) -> String {
+        match self {
+            Self::User { user_id, .. } => user_id.to_string(),
+            Self::ApiKey { api_key_id, .. } | Self::Service { api_key_id, .. } => api_key_id.to_string(),
+            Self::Platform(key) => key.id.to_string(),
+            Self::OnBehalf { user_id, key } => format!("{} for {user_id}", key.id),
+            Self::Staff { name } => format!("staff {name}"),
         }
     }
 
@@ -519,6 +542,30 @@ impl Actor {
         }
     }
 
+    /// Which webhooks of the platform the actor makes and keeps (R90): staff all, and a platform key with EVENTS_READ
+    /// its own, which tell of the organizations that it reaches.
+    ///
+    /// # Errors
+    ///
+    /// FORBIDDEN on `field` for everybody else.
+    pub(crate) fn keeps_platform_webhooks(&self, field: &str) -> Result<KeptWebhooks> {
+        match self {
+            Self::Staff { .. } => Ok(KeptWebhooks::All),
+            Self::Platform(key) => {
+                key.require(PlatformScope::EventsRead, field)?;
+                Ok(KeptWebhooks::OfKey(key.id))
+            }
+            Self::User { .. } | Self::ApiKey { .. } | Self::Service { .. } | Self::OnBehalf { .. } => {
+                let message = format!(
+                    "name an organization: only the platform's staff and platform keys with the scope {} have webhooks \
+                     for all of them",
+                    PlatformScope::EventsRead.name()
+                );
+                Err(Error::refused(Code::Forbidden, field, message))
+            }
+        }
+    }
+
     /// Fails with FORBIDDEN for everybody except the platform's staff. `remedy` tells the caller who else can do it, or
     /// to ask the staff.
     pub(crate) fn require_staff(&self, field: &str, remedy: &str) -> Result<Operator<'_>> {
@@ -528,17 +575,10 @@ impl Actor {
     }
 }
 
+/// The refusal for a session of an account that an organization has suspended. The sessions of accounts that the
+/// platform has suspended aren't authenticated.
 pub(crate) fn suspended(field: &str) -> Refusal {
-    suspended_to(Reader::Themselves, field)
-}
-
-/// The refusal for an action on a suspended account, worded for its reader.
-pub(crate) fn suspended_to(reader: Reader, field: &str) -> Refusal {
-    let message = match reader {
-        Reader::Themselves => "this account is suspended; accept an organization's invitation to lift that",
-        Reader::Another => "their account is suspended, which lasts until they accept an organization's invitation",
-    };
-    Refusal::new(Code::Suspended, field, message)
+    Suspension::ByOrganization.refusal(Reader::Themselves, None, field)
 }
 
 text_enum! {

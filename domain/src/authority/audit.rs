@@ -24,7 +24,7 @@ use crate::base::page::{Page, PageRequest, Slice};
 use crate::base::text;
 use crate::base::text_enum::text_enum;
 use crate::database::Transaction;
-use crate::database::schema::{audit_events, members};
+use crate::database::schema::{audit_events, members, webhooks};
 
 text_enum! {
     /// The actions that the audit log records.
@@ -45,13 +45,13 @@ text_enum! {
         UserDeleted = "user.deleted",
         /// A session began.
         UserSignedIn = "user.signed_in",
-        /// A session was ended by its user.
+        /// Sessions were ended, by their user or by the platform.
         UserSignedOut = "user.signed_out",
         /// A session switched to another organization.
         UserOrganizationSwitched = "user.organization_switched",
-        /// An organization suspended the account it had created.
+        /// The platform suspended the account, or the organization that had created it.
         UserSuspended = "user.suspended",
-        /// Another organization's invitation lifted a suspension.
+        /// The platform, or a membership of an organization, lifted a suspension.
         UserSuspensionLifted = "user.suspension_lifted",
         /// An organization was created.
         OrganizationCreated = "organization.created",
@@ -131,6 +131,16 @@ text_enum! {
         PlatformKeyRotated = "platform.key_rotated",
         /// A platform key was revoked.
         PlatformKeyRevoked = "platform.key_revoked",
+        /// A webhook of the platform was created.
+        PlatformWebhookCreated = "platform.webhook_created",
+        /// A webhook of the platform changed, was enabled or disabled, got a new secret, or was taken over by staff.
+        PlatformWebhookUpdated = "platform.webhook_updated",
+        /// A webhook of the platform was disabled because its deliveries kept failing or its platform key ended.
+        PlatformWebhookDisabled = "platform.webhook_disabled",
+        /// A webhook of the platform was deleted.
+        PlatformWebhookDeleted = "platform.webhook_deleted",
+        /// Someone had an event delivered again to a webhook of the platform.
+        PlatformWebhookRedelivered = "platform.webhook_redelivered",
         /// A webhook was created.
         WebhookCreated = "organization.webhook_created",
         /// A webhook's URL or events changed, it was enabled or disabled, or it got a new secret.
@@ -147,6 +157,8 @@ text_enum! {
         ResourceUpdated = "resource.updated",
         /// A resource was deleted.
         ResourceDeleted = "resource.deleted",
+        /// Resources were transferred to another member.
+        ResourceTransferred = "resource.transferred",
         /// Resources were added to a collection.
         CollectionItemsAdded = "resource.collection_items_added",
         /// Resources were removed from a collection.
@@ -322,6 +334,14 @@ impl NewEvent {
         self.with(json!({ (SUBJECT): subject.to_string() }))
     }
 
+    /// Adds the reason that was given, if any. Webhooks aren't told, and about an account neither is its person.
+    pub(crate) fn reason(self, reason: Option<&str>) -> Self {
+        match reason {
+            Some(reason) => self.with(json!({ (REASON): reason })),
+            None => self,
+        }
+    }
+
     /// Sets the description of what happened. Email addresses that people wrote into it are masked.
     pub(crate) fn summary(mut self, summary: impl Into<String>) -> Self {
         self.summary = text::without_addresses(&summary.into());
@@ -370,6 +390,21 @@ pub(crate) async fn record(transaction: &Transaction, events: impl IntoIterator<
     transaction.note_recorded();
     let jobs: Vec<_> = webhooks.into_iter().map(|webhook_id| DeliverWebhook { webhook_id }).collect();
     transaction.enqueue_all(&jobs).await
+}
+
+/// Lets the webhooks of an organization that delivered nothing for some time continue.
+pub(crate) async fn resume_deliveries(transaction: &mut Transaction, organization_id: OrganizationId) -> Result<()> {
+    let enabled: Vec<WebhookId> = webhooks::table
+        .filter(webhooks::organization_id.eq(organization_id))
+        .filter(webhooks::enabled)
+        .order(webhooks::id)
+        .select(webhooks::id)
+        .load(&mut **transaction)
+        .await?;
+    for webhook_id in enabled {
+        transaction.enqueue_or_expedite(&DeliverWebhook { webhook_id }).await?;
+    }
+    Ok(())
 }
 
 /// The ids of objects, as the metadata names them. Callers name at most [`limits::IDS_OF_EVENT`] in one event.
@@ -430,6 +465,9 @@ const GRANTEE: &str = "grantee";
 /// The metadata's key for the person whom the event concerns.
 const SUBJECT: &str = "subject";
 
+/// The metadata's key for the reason that was given.
+pub(crate) const REASON: &str = "reason";
+
 /// The metadata's key for the name of the platform key that acted.
 const PLATFORM_KEY: &str = "platformKey";
 
@@ -447,6 +485,11 @@ impl AuditEvent {
     /// Whether the actor reads the event in the feed over all organizations, which names everybody concerned (R90).
     pub fn is_in_feed_of(&self, actor: &Actor) -> bool {
         actor.reads_feed("").is_ok_and(|within| within.includes(self.organization_id))
+    }
+
+    /// Whether the event concerns an account, and no organization but its personal one.
+    fn is_about_account(&self) -> bool {
+        self.action.starts_with("user.")
     }
 
     /// The people and organizations that the event names.
@@ -469,6 +512,13 @@ impl AuditEvent {
             *grantee = Value::Null;
         }
         forget(&mut self.metadata, &known.people);
+        // Why the platform did something with an account is for the platform alone (R84). In an organization's log, its
+        // owner and admins read the reasons that they gave.
+        if self.is_about_account()
+            && let Value::Object(metadata) = &mut self.metadata
+        {
+            metadata.remove(REASON);
+        }
         self
     }
 

@@ -326,7 +326,7 @@ impl EndedWith {
         match self {
             Self::Departure { leaver, .. } => format!("{leaver} departed"),
             Self::Organization(_) => "whoever issued them may not any more, or an organization was deleted".to_owned(),
-            Self::Account(user_id) => format!("{user_id} deleted their account"),
+            Self::Account(user_id) => format!("the account {user_id} was deleted"),
             Self::Collaboration { .. } => "a collaborator was removed".to_owned(),
         }
     }

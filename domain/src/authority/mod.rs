@@ -13,5 +13,6 @@ pub mod platform;
 pub mod platform_data;
 pub mod resource_access;
 pub mod rights;
+pub mod suspension;
 pub mod verification;
 pub mod visibility;

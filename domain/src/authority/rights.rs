@@ -797,7 +797,13 @@ mod tests {
              ## Platform keys\n\n\
              The scope that opens each of these to a platform key in the organizations that it reaches; what has none is for people \
              only. MEMBERS_WRITE also opens everything that can be done to a member, except to the owner, and the retry and revert of \
-             departures. [integration.md](integration.md) lists the mutations.\n\n{}",
+             departures. EVENTS_READ also opens the feed, and webhooks of the key's own for the events of all organizations that it \
+             reaches. [integration.md](integration.md) lists the mutations.\n\n{}\n\
+             ## Accounts\n\n\
+             People change and delete their own account. Staff, and platform keys with USERS_WRITE that aren't limited to \
+             organizations, suspend any account, lift that, end its sessions and delete it. Only staff change another \
+             person's address. A suspended account has its roles and reaches nothing. \
+             [integration.md](integration.md#suspending-signing-out-and-deleting-accounts) says what each of these means.\n",
             table(&heads(&["action", "what"], &["personal organization"]), actions.collect()),
             table(&heads(&["action", "what"], &[]), member_actions.collect()),
             table(

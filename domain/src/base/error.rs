@@ -132,6 +132,9 @@ pub enum Error {
     /// The service is overloaded: no connection was free in time, or a statement took or waited too long.
     #[error("the database is too busy, or can't be reached")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The mutation was sent before with the same idempotency key, or another one was, so it changes nothing (R91).
+    #[error("the mutation was sent before")]
+    Repeated,
     /// Another worker has taken over the running job, so this run must not commit.
     #[error("the job was taken over")]
     JobLost,

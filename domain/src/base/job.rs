@@ -89,6 +89,22 @@ job! {
     } in MAIL as "mail_email_change_requested", tries MAIL_TRIES, timeout 150 s
 }
 job! {
+    /// Tells somebody what the platform did with their account: suspended it, lifted that, or ended its sessions (R84).
+    MailAccountNotice {
+        /// The audit event.
+        audit_event_id: AuditEventId,
+    } in MAIL as "mail_account_notice", tries MAIL_TRIES, timeout 150 s
+}
+job! {
+    /// Tells an account's old or new address that the platform's staff have changed the address (R84).
+    MailEmailSet {
+        /// The change.
+        email_change_id: EmailChangeId,
+        /// Whether this email goes to the new address.
+        to_new: bool,
+    } in MAIL as "mail_email_set", tries MAIL_TRIES, timeout 150 s
+}
+job! {
     /// Tells an account's old address that a new one has replaced it.
     MailEmailChanged {
         /// The change.
@@ -233,8 +249,8 @@ job! {
     } in DEPARTURE as "mark_ended_with_account", tries 25, timeout 3_600 s, unique user_id, serial user_id
 }
 job! {
-    /// Delivers the events that a webhook is subscribed to, in the order of the audit log (R75). At most one job waits
-    /// and one runs for each webhook.
+    /// Delivers the events that a webhook is subscribed to, in the order of the audit log (R75) or of the feed over all
+    /// logs (R90). At most one job waits and one runs for each webhook.
     DeliverWebhook {
         /// The webhook.
         webhook_id: WebhookId,
@@ -248,7 +264,8 @@ job! {
     } in WEBHOOK as "redeliver_webhook", tries 5, timeout 30 s, unique delivery_id, serial delivery_id
 }
 job! {
-    /// Tells the owner that a webhook was disabled, since its deliveries failed (R75).
+    /// Tells the owner, or for a webhook of the platform the deployment's support, that a webhook was disabled, since
+    /// its deliveries failed (R75).
     MailWebhookDisabled {
         /// The webhook.
         webhook_id: WebhookId,

@@ -103,9 +103,9 @@ pub const FEED_PAGE_BYTES: usize = 64 * 1024;
 pub const FEED_ROWS: i64 = 1_000;
 /// The maximum number of events on a page of the feed over all organizations (R90).
 pub const MAX_FEED_PAGE: i64 = 1_000;
-/// The number of events of that feed among which a subscription looks for its next ones at a time.
+/// The number of events of that feed among which a subscription or webhook looks for its next ones at a time.
 pub const FEED_WINDOW: i64 = 1_000;
-/// The maximum number of places in that feed from which one statement reads for subscriptions.
+/// The maximum number of places in that feed from which one statement reads, for subscriptions or for webhooks.
 pub const FEED_PLACES: usize = 20;
 
 /// The number of items on a page if the request doesn't specify it.
@@ -156,6 +156,8 @@ pub const UPGRADE_REQUESTS: i64 = 3;
 pub const MAX_API_KEYS: i64 = 100;
 /// The maximum number of resources that one command brings in, deletes or hands over (R88).
 pub const MAX_UPSERTED_RESOURCES: usize = 1000;
+/// The maximum number of resources in those that one command deletes, which it deletes with them.
+pub const MAX_DELETED_CONTENTS: i64 = 10_000;
 /// The maximum number of accounts, and of members of an organization, that one command brings in.
 pub const MAX_UPSERTED_PEOPLE: usize = 500;
 /// The maximum number of organizations, and of teams of an organization, that one command brings in.
@@ -244,6 +246,8 @@ pub const SEARCH_LOOKED_AT: f64 = 20_000.0;
 
 /// The maximum number of webhooks of one organization.
 pub const MAX_WEBHOOKS: i64 = 20;
+/// The maximum number of webhooks of the platform. One statement reads on for all of them ([`FEED_PLACES`]).
+pub const MAX_PLATFORM_WEBHOOKS: i64 = 20;
 /// The maximum length in characters of a webhook's URL.
 pub const WEBHOOK_URL: usize = 2_000;
 /// How long deliveries are attempted before the webhook is disabled (R75).
@@ -271,6 +275,12 @@ pub const PLAN_EXAMPLES: usize = 5;
 pub const SWEEP_CHUNK: u32 = 500;
 /// How long an ended session is kept.
 pub const SESSION_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How long it is remembered what became of a request with an idempotency key (R91).
+pub const IDEMPOTENCY_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a repeated request waits for the answer of the first one, which has been carried out.
+pub const IDEMPOTENT_ANSWER_WAIT: Duration = Duration::from_secs(5);
+/// The maximum length of an idempotency key, in characters (R91).
+pub const IDEMPOTENCY_KEY: usize = 255;
 /// How long a request to sign in is kept. Its link has long expired by then.
 pub const SIGN_IN_REQUEST_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// How long a change of an account's address is kept. Its link has long expired by then.

@@ -20,16 +20,16 @@ pub(super) const CHANNEL: &str = "rollcall_events";
 pub struct Listener(AsyncPgConnection);
 
 impl Listener {
-    /// Connects to an endpoint without a pooler, and begins to listen.
+    /// Connects to an endpoint without a pooler, and begins to listen. PostgreSQL shows the connection under the name.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the database can't be reached.
-    pub async fn connect(endpoint: &Endpoint) -> Result<Self> {
+    pub async fn connect(endpoint: &Endpoint, name: &'static str) -> Result<Self> {
         let mut connection = endpoint.connect_to_listen().await.map_err(|error| Error::Unavailable(Box::new(error)))?;
         let timeout = limits::STATEMENT_TIMEOUT.as_millis();
         connection
             .batch_execute(&format!(
-                "SET application_name = 'rollcall subscriptions'; SET jit = off; SET statement_timeout = {timeout}; \
+                "SET application_name = '{name}'; SET jit = off; SET statement_timeout = {timeout}; \
                  SET plan_cache_mode = force_generic_plan; LISTEN {CHANNEL}"
             ))
             .await?;

@@ -4,6 +4,7 @@ pub(crate) mod checks;
 mod connection;
 pub mod deployment;
 mod endpoint;
+pub mod idempotency;
 mod lent;
 pub mod listener;
 pub mod migrations;
@@ -308,17 +309,14 @@ impl Database {
         // locks.
         transaction.connection.set_in_transaction(true);
         AnsiTransactionManager::begin_transaction(&mut *transaction).await?;
-        let begun = match &self.transaction_settings {
-            Some(settings) => transaction.batch_execute(settings).await.map_err(Error::from),
-            None => Ok(()),
-        };
-        let outcome = match begun {
+        let outcome = match self.prepare(&mut transaction).await {
             Ok(()) => work(&mut transaction).await,
             Err(error) => Err(error),
         };
         let outcome = match outcome {
             Ok(value) => {
                 AnsiTransactionManager::commit_transaction(&mut *transaction).await?;
+                idempotency::note_commit();
                 if AtomicBool::load(&transaction.enqueued, Ordering::Relaxed) {
                     self.wake.wake();
                 }
@@ -334,6 +332,14 @@ impl Database {
         };
         transaction.connection.set_in_transaction(false);
         outcome
+    }
+
+    /// Makes a transaction's settings, and enters the mutation that it carries out if that has an idempotency key.
+    async fn prepare(&self, transaction: &mut Transaction) -> Result<()> {
+        if let Some(settings) = &self.transaction_settings {
+            transaction.batch_execute(settings).await?;
+        }
+        idempotency::enter(transaction).await
     }
 }
 

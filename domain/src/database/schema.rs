@@ -16,6 +16,7 @@ diesel::table! {
         folded_email -> Nullable<Text>,
         external_id -> Nullable<Text>,
         metadata -> Nullable<Jsonb>,
+        platform_suspension -> Nullable<Text>,
     }
 }
 
@@ -23,7 +24,7 @@ diesel::table! {
     email_changes (id) {
         id -> Uuid,
         user_id -> Uuid,
-        session_id -> Uuid,
+        session_id -> Nullable<Uuid>,
         old_email -> Text,
         new_email -> Text,
         status -> Text,
@@ -38,6 +39,7 @@ diesel::table! {
         email -> Text,
         name -> Text,
         deleted_at -> Timestamptz,
+        by_platform -> Bool,
     }
 }
 
@@ -335,7 +337,7 @@ diesel::table! {
 diesel::table! {
     webhooks (id) {
         id -> Uuid,
-        organization_id -> Uuid,
+        organization_id -> Nullable<Uuid>,
         url -> Text,
         events -> Array<Text>,
         enabled -> Bool,
@@ -345,12 +347,16 @@ diesel::table! {
         secret_made_at -> Timestamptz,
         secret_made_by_id -> Nullable<Uuid>,
         created_at -> Timestamptz,
+        platform_key_id -> Nullable<Uuid>,
+        kept_by_staff -> Bool,
+        cursor_feed_position -> Int8,
+        cursor_log_id -> Uuid,
     }
 }
 
 diesel::table! {
-    webhook_previous_secrets (organization_id, webhook_id, version) {
-        organization_id -> Uuid,
+    webhook_previous_secrets (webhook_id, version) {
+        organization_id -> Nullable<Uuid>,
         webhook_id -> Uuid,
         version -> Int4,
         ends_at -> Timestamptz,
@@ -360,7 +366,7 @@ diesel::table! {
 diesel::table! {
     webhook_deliveries (id) {
         id -> Uuid,
-        organization_id -> Uuid,
+        organization_id -> Nullable<Uuid>,
         webhook_id -> Uuid,
         sequence -> Int8,
         event -> Text,
@@ -370,6 +376,8 @@ diesel::table! {
         error -> Nullable<Text>,
         last_attempt_at -> Nullable<Timestamptz>,
         created_at -> Timestamptz,
+        log_id -> Uuid,
+        feed_position -> Int8,
     }
 }
 

@@ -6,13 +6,17 @@ use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::account::reserved_name::{self, Holder};
+use crate::account::user::User;
+use crate::account::user_ref::{self, UserRef};
 use crate::account::{api_key, user};
 use crate::authority::access;
-use crate::authority::actor::{Actor, Person};
+use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction};
 use crate::authority::membership::MemberStatus;
+use crate::authority::platform::PlatformScope;
 use crate::authority::rights::Role;
-use crate::base::error::{Code, Error, Result};
+use crate::authority::suspension::PlatformSuspension;
+use crate::base::error::{Code, Error, Reader, Result};
 use crate::base::id::{OrganizationId, UserId};
 use crate::base::job::{MailAccountDeleted, MarkEndedWithAccount};
 use crate::base::limits;
@@ -44,6 +48,8 @@ pub struct AccountDeletion {
     pub name: String,
     /// When the account was deleted.
     pub deleted_at: DateTime<Utc>,
+    /// Whether the platform deleted it, and not the person.
+    pub by_platform: bool,
 }
 
 /// Deletes the actor's account, whose address was typed as confirmation.
@@ -59,94 +65,146 @@ pub struct AccountDeletion {
 pub async fn delete(database: &Database, actor: &Actor, confirm_email: &str) -> Result<UserId> {
     actor.signed_in("confirmEmail")?;
     let person = actor.person("confirmEmail")?;
-    let (cause, user_id) = (Cause::Account(person), person.user_id());
+    let user_id = person.user_id();
     database
         .transaction(async |transaction| {
             // Everything that makes an account a member or an owner locks it first, so from here on nothing new can be
             // added.
             access::lock_users(transaction, &[user_id]).await?;
             let user = user::by_id(transaction, user_id).await?;
-            let email = user.email.ok_or(Error::Unauthenticated)?;
+            let email = user.email.clone().ok_or(Error::Unauthenticated)?;
             if EmailAddress::parse("confirmEmail", confirm_email).as_ref() != Ok(&email) {
                 let message = "type your account's address to confirm";
                 return Err(Error::refused(Code::ConfirmationMismatch, "confirmEmail", message));
             }
-            require_no_organization(transaction, user_id).await?;
-            let organizations = user::organizations_of(transaction, user_id).await?;
-            if organizations.len() > limits::MAX_LEFT_WITH_ACCOUNT {
-                let message = format!(
-                    "leave some organizations first: an account of at most {} can be deleted at once",
-                    limits::MAX_LEFT_WITH_ACCOUNT
-                );
-                return Err(Error::refused(Code::TooMany, "confirmEmail", message));
-            }
-            access::lock_organizations(transaction, &organizations).await?;
-            access::lock_memberships(transaction, &[user_id]).await?;
-            let personal = user::personal_organization_id(transaction, user_id).await?;
-            let at = now(transaction).await?;
-
-            // This includes deleted organizations, so that a restored one doesn't bring the account back. It is read
-            // while the locks are held.
-            let memberships: Vec<Member> = members::table
-                .filter(members::user_id.eq(user_id))
-                .filter(members::status.eq(MemberStatus::Active))
-                .filter(members::organization_id.ne(personal))
-                .order(members::organization_id)
-                .select(Member::as_select())
-                .load(&mut **transaction)
-                .await?;
-            let mut events = Vec::new();
-            for member in &memberships {
-                events.extend(
-                    departing::depart(transaction, cause, member, DepartureKind::Leave, Words::default()).await?.1,
-                );
-            }
-            // Invitations to the account, and offers by it and to it, end together with the account.
-            transaction.enqueue(&MarkEndedWithAccount { user_id }).await?;
-            api_key::revoke_all(transaction, user_id).await?;
-            email_change::forget(transaction, user_id).await?;
-            grant::forget_names(transaction, user_id).await?;
-            transfer::forget_names(transaction, user_id).await?;
-            diesel::delete(sessions::table.filter(sessions::user_id.eq(user_id))).execute(&mut **transaction).await?;
-            delete_personal_organization(transaction, person, personal, at).await?;
-            reserved_name::retire(transaction, Holder::Account(user_id), Some(user.username.as_str())).await?;
-            empty(transaction, person, at).await?;
-            diesel::insert_into(account_deletions::table)
-                .values((
-                    account_deletions::user_id.eq(user_id),
-                    account_deletions::email.eq(email),
-                    account_deletions::name.eq(user.name),
-                    account_deletions::deleted_at.eq(at),
-                ))
-                .execute(&mut **transaction)
-                .await?;
-            transaction.enqueue(&MailAccountDeleted { user_id }).await?;
-            let left: Vec<String> = memberships.iter().map(|member| member.organization_id.to_string()).collect();
-            events.push(
-                cause
-                    .event(personal, AuditAction::UserDeleted, user_id)
-                    .summary(format!("deleted the account, which left {} organization(s)", left.len()))
-                    .about(user_id)
-                    .with(serde_json::json!({ "organizationIds": left })),
-            );
-            audit::record(transaction, events).await?;
-            Ok(user_id)
+            let asked = Asked { cause: Cause::Account(person), reader: Reader::Themselves, field: "confirmEmail" };
+            end(transaction, asked, user, None).await
         })
         .await
+}
+
+/// Deletes somebody's account, on behalf of staff or the platform (R84), like [`delete`]. The reason is kept in the
+/// audit log, for staff and for readers of the feed.
+///
+/// # Errors
+///
+/// On `user`: FORBIDDEN for everyone except staff and platform keys with USERS_WRITE that aren't limited to
+/// organizations; NOT_FOUND; OWNER_MUST_STAY while the account owns an organization; TOO_MANY if it belongs to more
+/// organizations than it can leave at once. TOO_LONG or INVALID on `reason`.
+pub async fn delete_named(database: &Database, actor: &Actor, named: &UserRef, reason: Option<&str>) -> Result<UserId> {
+    let remedy = "people delete their own account by deleteAccount";
+    let operator = actor.operator(PlatformScope::UsersWrite, None, "user", remedy)?;
+    let reason = text::optional_text("reason", reason, limits::DESCRIPTION)?;
+    database
+        .transaction(async |transaction| {
+            let user = user_ref::lock_named(transaction, named).await?;
+            let asked = Asked { cause: Cause::Operator(operator), reader: Reader::Another, field: "user" };
+            end(transaction, asked, user, reason.as_deref()).await
+        })
+        .await
+}
+
+/// By what right an account is deleted, and how a refusal is worded.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    cause: Cause<'a>,
+    reader: Reader,
+    field: &'static str,
+}
+
+/// Deletes an account, whose row is locked.
+async fn end(transaction: &mut Transaction, asked: Asked<'_>, user: User, reason: Option<&str>) -> Result<UserId> {
+    let Asked { cause, reader, field } = asked;
+    let (user_id, is_told) = (user.id, user.is_told());
+    require_no_organization(transaction, user_id, reader, field).await?;
+    let organizations = user::organizations_of(transaction, user_id).await?;
+    if organizations.len() > limits::MAX_LEFT_WITH_ACCOUNT {
+        let most = limits::MAX_LEFT_WITH_ACCOUNT;
+        let message = match reader {
+            Reader::Themselves => {
+                format!("leave some organizations first: an account of at most {most} can be deleted at once")
+            }
+            Reader::Another => {
+                format!(
+                    "remove them from some organizations first: an account of at most {most} can be deleted at once"
+                )
+            }
+        };
+        return Err(Error::refused(Code::TooMany, field, message));
+    }
+    access::lock_organizations(transaction, &organizations).await?;
+    access::lock_memberships(transaction, &[user_id]).await?;
+    let personal = user::personal_organization_id(transaction, user_id).await?;
+    cause.require_reach(personal, user_id)?;
+    let at = now(transaction).await?;
+
+    // This includes deleted organizations, so that a restored one doesn't bring the account back. It is read while the
+    // locks are held.
+    let memberships: Vec<Member> = members::table
+        .filter(members::user_id.eq(user_id))
+        .filter(members::status.eq(MemberStatus::Active))
+        .filter(members::organization_id.ne(personal))
+        .order(members::organization_id)
+        .select(Member::as_select())
+        .load(&mut **transaction)
+        .await?;
+    let mut events = Vec::new();
+    for member in &memberships {
+        events.extend(departing::depart(transaction, cause, member, DepartureKind::Leave, Words::default()).await?.1);
+    }
+    // Invitations to the account, and offers by it and to it, end together with the account.
+    transaction.enqueue(&MarkEndedWithAccount { user_id }).await?;
+    api_key::revoke_all(transaction, user_id).await?;
+    email_change::forget(transaction, user_id).await?;
+    grant::forget_names(transaction, user_id).await?;
+    transfer::forget_names(transaction, user_id).await?;
+    diesel::delete(sessions::table.filter(sessions::user_id.eq(user_id))).execute(&mut **transaction).await?;
+    delete_personal_organization(transaction, cause, personal, user_id, at).await?;
+    reserved_name::retire(transaction, Holder::Account(user_id), Some(user.username.as_str())).await?;
+    empty(transaction, user_id, at).await?;
+    if let Some(email) = user.email.filter(|_| is_told) {
+        let by_platform = match cause {
+            Cause::Account(_) | Cause::Permit(_) => false,
+            Cause::Operator(_) => true,
+        };
+        diesel::insert_into(account_deletions::table)
+            .values((
+                account_deletions::user_id.eq(user_id),
+                account_deletions::email.eq(email),
+                account_deletions::name.eq(user.name),
+                account_deletions::deleted_at.eq(at),
+                account_deletions::by_platform.eq(by_platform),
+            ))
+            .execute(&mut **transaction)
+            .await?;
+        transaction.enqueue(&MailAccountDeleted { user_id }).await?;
+    }
+    let left: Vec<String> = memberships.iter().map(|member| member.organization_id.to_string()).collect();
+    events.push(
+        cause
+            .event(personal, AuditAction::UserDeleted, user_id)
+            .summary(format!("deleted the account, which left {} organization(s)", left.len()))
+            .about(user_id)
+            .with(serde_json::json!({ "organizationIds": left }))
+            .reason(reason),
+    );
+    audit::record(transaction, events).await?;
+    Ok(user_id)
 }
 
 /// Deletes the account's personal organization.
 async fn delete_personal_organization(
     transaction: &mut Transaction,
-    person: Person<'_>,
+    cause: Cause<'_>,
     personal: OrganizationId,
+    user_id: UserId,
     at: DateTime<Utc>,
 ) -> Result<()> {
-    diesel::update(organizations::table.find(personal).filter(organizations::personal_user_id.eq(person.user_id())))
+    diesel::update(organizations::table.find(personal).filter(organizations::personal_user_id.eq(user_id)))
         .set((
             organizations::name.eq(NAME),
             organizations::deleted_at.eq(at),
-            organizations::deleted_by_id.eq(person.user_id()),
+            organizations::deleted_by_id.eq(cause.actor().account()),
         ))
         .prepared()
         .execute(&mut **transaction)
@@ -155,8 +213,7 @@ async fn delete_personal_organization(
 }
 
 /// Removes name, address and everything else from the account's row.
-async fn empty(transaction: &mut Transaction, person: Person<'_>, at: DateTime<Utc>) -> Result<()> {
-    let user_id = person.user_id();
+async fn empty(transaction: &mut Transaction, user_id: UserId, at: DateTime<Utc>) -> Result<()> {
     diesel::update(users::table.find(user_id))
         .set((
             users::email.eq(None::<EmailAddress>),
@@ -169,6 +226,8 @@ async fn empty(transaction: &mut Transaction, person: Person<'_>, at: DateTime<U
             users::metadata.eq(None::<serde_json::Value>),
             users::origin_organization_id.eq(None::<OrganizationId>),
             users::default_bill_to_id.eq(None::<OrganizationId>),
+            users::suspended_at.eq(None::<DateTime<Utc>>),
+            users::platform_suspension.eq(None::<PlatformSuspension>),
             users::deleted_at.eq(at),
         ))
         .prepared()
@@ -179,7 +238,12 @@ async fn empty(transaction: &mut Transaction, person: Person<'_>, at: DateTime<U
 
 /// Fails with OWNER_MUST_STAY while the account owns organizations. A deleted organization counts until it is removed
 /// for good, since it can be restored.
-async fn require_no_organization(transaction: &mut Transaction, user_id: UserId) -> Result<()> {
+async fn require_no_organization(
+    transaction: &mut Transaction,
+    user_id: UserId,
+    reader: Reader,
+    field: &str,
+) -> Result<()> {
     let owned: Vec<String> = members::table
         .inner_join(organizations::table.on(organizations::id.eq(members::organization_id)))
         .filter(members::user_id.eq(user_id))
@@ -197,11 +261,16 @@ async fn require_no_organization(transaction: &mut Transaction, user_id: UserId)
     if owned.len() > NAMED {
         named.push(format!("{} more", owned.len() - NAMED));
     }
-    let message = format!(
-        "you own {}; transfer the ownership or delete them first (a deleted one can be restored for 30 days, and is yours until then)",
-        named.join(", ")
-    );
-    Err(Error::refused(Code::OwnerMustStay, "confirmEmail", message))
+    let named = named.join(", ");
+    let message = match reader {
+        Reader::Themselves => format!(
+            "you own {named}; transfer the ownership or delete them first (a deleted one can be restored for 30 days, and is yours until then)"
+        ),
+        Reader::Another => {
+            format!("they own {named}; set another owner first (also of a deleted one, after you have restored it)")
+        }
+    };
+    Err(Error::refused(Code::OwnerMustStay, field, message))
 }
 
 /// The data for the email about an account's deletion. `None` once the email was sent.

@@ -144,7 +144,7 @@ pub(crate) async fn depart(
         && leaver.origin_organization_id == Some(organization_id)
         && !user::belongs_to_another_team(transaction, user_id, organization_id).await?;
     if suspends {
-        events.push(suspension::suspend(transaction, user_id, organization_id).await?);
+        events.push(suspension::suspend_by_organization(transaction, user_id, organization_id).await?);
     }
 
     let departure: Departure = diesel::insert_into(departures::table)
@@ -209,12 +209,10 @@ pub(crate) async fn depart(
         .event(organization_id, kind.audit_action(), member.id)
         .summary(format!("{user_id} departed: {kind}"))
         .about(user_id)
-        .with(json!({ "departureId": departure.id.to_string(), "role": member.role.as_str() }));
+        .with(json!({ "departureId": departure.id.to_string(), "role": member.role.as_str() }))
+        .reason(words.reason);
     if !teams.is_empty() {
         event = event.with(json!({ "teamIds": in_log(&teams) }));
-    }
-    if let Some(reason) = words.reason {
-        event = event.with(json!({ "reason": reason }));
     }
     events.push(event);
     Ok((departure, events))

@@ -21,7 +21,6 @@ use crate::base::sql::{Prepare as _, Statements, fixed_sql, parameters};
 use crate::base::text::{self, Slug};
 use crate::database::schema::{members, organizations};
 use crate::database::{Database, Transaction, now};
-use crate::event::webhook;
 use crate::membership::organization;
 use crate::organization::ownership;
 
@@ -132,7 +131,7 @@ pub async fn restore(database: &Database, actor: &Actor, id: OrganizationId) -> 
                 return Err(Error::refused(Code::Expired, "id", "its 30 days are over; its data is being removed"));
             }
             mark_restored(transaction, operator, id).await?;
-            webhook::resume(transaction, id).await?;
+            audit::resume_deliveries(transaction, id).await?;
             let event = NewEvent::by(operator.actor(), id, AuditAction::OrganizationRestored, id)
                 .summary("restored the organization");
             audit::record(transaction, [event]).await?;

@@ -94,7 +94,7 @@ pub enum MembershipEnding {
     Removed,
     /// The member was deactivated.
     Deactivated,
-    /// The member deleted their account, and thereby left.
+    /// The member's account was deleted, and thereby left.
     Deleted,
 }
 

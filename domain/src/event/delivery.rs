@@ -5,15 +5,16 @@ use std::time::Duration;
 use apalis_diesel::Job;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::{BigInt, Text, Uuid as SqlUuid};
 use diesel::upsert::excluded;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
+use crate::account::user;
 use crate::authority::access;
 use crate::authority::actor::Actor;
-use crate::authority::audit::{self, AuditAction, AuditEvent, NewEvent};
-use crate::authority::rights::Action;
+use crate::authority::audit::{self, AuditAction, AuditEvent, DEPLOYMENT, NewEvent};
 use crate::base::delivery::DeliveryStatus;
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{OrganizationId, TypedId, WebhookDeliveryId, WebhookId};
@@ -22,9 +23,14 @@ use crate::base::page::{Page, PageRequest};
 use crate::base::secret::{Keyring, Token};
 use crate::base::sql::{Prepare as _, statement};
 use crate::base::{clock, limits};
-use crate::database::schema::{audit_events, audit_heads, webhook_deliveries, webhook_previous_secrets, webhooks};
+use crate::database::schema::{
+    audit_events, audit_heads, organizations, webhook_deliveries, webhook_previous_secrets, webhooks,
+};
 use crate::database::{Database, Transaction, now};
-use crate::event::webhook::{self, EVERY_EVENT, Webhook};
+use crate::event::platform_feed::{self, FeedPlace};
+use crate::event::platform_webhook;
+use crate::event::target::WebhookKind;
+use crate::event::webhook::{self, EVERY_EVENT, Webhook, placed};
 use crate::membership::organization;
 
 /// An event that is to be delivered to a webhook now.
@@ -32,20 +38,39 @@ use crate::membership::organization;
 pub struct DueDelivery {
     /// The webhook, as it is now.
     pub webhook: Webhook,
-    /// The event, without people whom the organization may not know.
+    /// The event. For an organization's webhook, without people whom the organization may not know.
     pub event: AuditEvent,
     /// The current time.
     pub at: DateTime<Utc>,
+    /// The event's place in what the webhook tells.
+    place: FeedPlace,
+    /// The platform's own id of the event's organization, for a webhook of the platform.
+    organization_external_id: Option<String>,
     /// The versions of earlier secrets that are still in use.
     previous_versions: Vec<i32>,
 }
 
 impl DueDelivery {
-    async fn now(connection: &mut AsyncPgConnection, webhook: Webhook, event: AuditEvent) -> Result<Self> {
+    async fn now(
+        connection: &mut AsyncPgConnection,
+        webhook: Webhook,
+        place: FeedPlace,
+        event: AuditEvent,
+    ) -> Result<Self> {
         let at = now(connection).await?;
-        let event = event.for_its_organization(connection).await?;
+        let (event, organization_external_id) = match webhook.kind() {
+            WebhookKind::Organization => (event.for_its_organization(connection).await?, None),
+            WebhookKind::Platform => {
+                let known: Option<Option<String>> = organizations::table
+                    .find(event.organization_id)
+                    .select(organizations::external_id)
+                    .first(connection)
+                    .await
+                    .optional()?;
+                (event, known.flatten())
+            }
+        };
         let previous_versions = webhook_previous_secrets::table
-            .filter(webhook_previous_secrets::organization_id.eq(webhook.organization_id))
             .filter(webhook_previous_secrets::webhook_id.eq(webhook.id))
             .filter(webhook_previous_secrets::version.lt(webhook.secret_version))
             .filter(webhook_previous_secrets::ends_at.gt(at))
@@ -53,7 +78,38 @@ impl DueDelivery {
             .select(webhook_previous_secrets::version)
             .load(connection)
             .await?;
-        Ok(Self { webhook, event, at, previous_versions })
+        Ok(Self { webhook, event, at, place, organization_external_id, previous_versions })
+    }
+
+    /// The payload that the receiver gets: the event, with the names that it has in the API. The reason of a removal
+    /// isn't included; it is only for the owner and admins, who read the log. A webhook of the platform also tells the
+    /// platform's own id of the organization.
+    pub fn payload(&self) -> Value {
+        let event = &self.event;
+        let mut metadata = event.metadata.clone();
+        if let Value::Object(entries) = &mut metadata {
+            entries.remove(audit::REASON);
+        }
+        let organization_id = (event.organization_id != DEPLOYMENT).then(|| event.organization_id.to_string());
+        let mut payload = json!({
+            "type": event.action,
+            "timestamp": event.occurred_at,
+            "data": {
+                "id": event.id.to_string(),
+                "organizationId": organization_id,
+                "sequence": event.sequence.to_string(),
+                "actorKind": event.actor_kind.as_str().to_uppercase(),
+                "actorId": event.actor_id.map(|id| id.to_string()),
+                "targetId": event.target_id,
+                "summary": event.summary,
+                "metadata": metadata,
+            },
+        });
+        match self.webhook.kind() {
+            WebhookKind::Organization => {}
+            WebhookKind::Platform => payload["data"]["organizationExternalId"] = json!(self.organization_external_id),
+        }
+        payload
     }
 
     /// The secrets that sign the delivery: the webhook's current secret, and earlier ones until a day after their
@@ -69,17 +125,19 @@ impl DueDelivery {
 }
 
 /// The delivery of an event to a webhook.
-#[derive(Debug, Clone, Queryable, Selectable)]
+#[derive(Debug, Clone, Queryable, Selectable, QueryableByName)]
 #[diesel(table_name = webhook_deliveries)]
 pub struct WebhookDelivery {
     /// The delivery's id.
     pub id: WebhookDeliveryId,
-    /// The organization that the event belongs to.
-    pub organization_id: OrganizationId,
     /// The webhook.
     pub webhook_id: WebhookId,
-    /// The event's sequence number in the audit log.
+    /// The log that the event is in: an organization's, or [`DEPLOYMENT`].
+    pub log_id: OrganizationId,
+    /// The event's sequence number in that log.
     pub sequence: i64,
+    /// The event's place in the feed, for webhooks of the platform.
+    feed_position: i64,
     /// The event's action.
     pub event: String,
     /// The outcome of the delivery.
@@ -92,6 +150,12 @@ pub struct WebhookDelivery {
     pub error: Option<String>,
     /// When the last attempt was made.
     pub last_attempt_at: Option<DateTime<Utc>>,
+}
+
+impl WebhookDelivery {
+    fn place(&self) -> FeedPlace {
+        FeedPlace { feed_position: self.feed_position, organization_id: self.log_id, sequence: self.sequence }
+    }
 }
 
 /// Delivers an event again, out of order.
@@ -142,9 +206,18 @@ pub async fn redeliver(database: &Database, actor: &Actor, id: WebhookDeliveryId
                 .get_result(&mut **transaction)
                 .await?;
             transaction.enqueue_or_expedite(&RedeliverWebhook { delivery_id: id }).await?;
-            let event = NewEvent::by(actor, webhook.organization_id, AuditAction::WebhookRedelivered, id)
-                .summary("had an event delivered again")
-                .with(json!({ "webhookId": webhook_id.to_string(), "sequence": delivery.sequence }));
+            let what = json!({ "webhookId": webhook_id.to_string(), "sequence": delivery.sequence });
+            let event = match webhook.kind() {
+                WebhookKind::Organization => {
+                    NewEvent::by(actor, webhook.log_id(), AuditAction::WebhookRedelivered, id).with(what)
+                }
+                WebhookKind::Platform => {
+                    NewEvent::by(actor, webhook.log_id(), AuditAction::PlatformWebhookRedelivered, id)
+                        .with(what)
+                        .with(of_log(delivery.log_id))
+                }
+            };
+            let event = event.summary("had an event delivered again");
             audit::record(transaction, [event]).await?;
             Ok(delivery)
         })
@@ -168,11 +241,23 @@ pub async fn deliveries_visible_to(
         .select(WebhookDelivery::as_select())
         .load(connection)
         .await?;
-    let permits = access::permits(connection, actor, found.iter().map(|delivery| delivery.organization_id)).await?;
-    let may_see = |delivery: &WebhookDelivery| {
-        permits.get(&delivery.organization_id).is_some_and(|permit| permit.standing().allows(Action::ManageWebhooks))
-    };
+    let webhooks: Vec<WebhookId> = found.iter().map(|delivery| delivery.webhook_id).collect();
+    let webhooks = webhook::visible_to(connection, actor, &webhooks).await?;
+    let may_see = |delivery: &WebhookDelivery| webhooks.iter().any(|webhook| webhook.id == delivery.webhook_id);
     Ok(found.into_iter().filter(may_see).collect())
+}
+
+statement! {
+    struct DeliveriesBefore {
+        webhook_id: SqlUuid = WebhookId,
+        feed_position: BigInt = i64,
+        log_id: SqlUuid = OrganizationId,
+        sequence: BigInt = i64,
+        most: BigInt = i64,
+    } = "SELECT id, webhook_id, log_id, sequence, feed_position, event, status, attempts, response_status, error, last_attempt_at \
+         FROM webhook_deliveries \
+         WHERE webhook_id = :webhook_id AND (feed_position, log_id, sequence) < (:feed_position, :log_id, :sequence) \
+         ORDER BY feed_position DESC, log_id DESC, sequence DESC LIMIT :most"
 }
 
 /// A page of a webhook's deliveries, newest event first. The caller has checked that the viewer may see the webhook.
@@ -181,16 +266,12 @@ pub async fn deliveries(
     webhook: &Webhook,
     page: &PageRequest,
 ) -> Result<Page<WebhookDelivery>> {
-    let slice = page.slice()?;
-    let mut query = webhook_deliveries::table
-        .filter(webhook_deliveries::webhook_id.eq(webhook.id))
-        .select(WebhookDelivery::as_select())
-        .into_boxed();
-    if let Some(after) = slice.after {
-        query = query.filter(webhook_deliveries::sequence.lt(after));
-    }
-    let rows = query.order(webhook_deliveries::sequence.desc()).limit(slice.fetch()).load(connection).await?;
-    slice.page(rows, |delivery: &WebhookDelivery| delivery.sequence)
+    let slice = page.slice::<(i64, OrganizationId, i64)>()?;
+    let (feed_position, log_id, sequence) =
+        slice.after.unwrap_or((i64::MAX, OrganizationId::from_uuid(Uuid::max()), i64::MAX));
+    let before = DeliveriesBefore { webhook_id: webhook.id, feed_position, log_id, sequence, most: slice.fetch() };
+    let rows = before.query().load(connection).await?;
+    slice.page(rows, |delivery: &WebhookDelivery| (delivery.feed_position, delivery.log_id, delivery.sequence))
 }
 
 /// Deletes up to `limit` deliveries that succeeded or were given up and are older than
@@ -234,29 +315,6 @@ struct StalledWebhook {
     id: WebhookId,
 }
 
-/// The payload that a webhook's receiver gets: an event of the audit log, with the names that it has in the API. The
-/// reason of a removal isn't included; it is only for the owner and admins, who read the log.
-pub fn payload(event: &AuditEvent) -> Value {
-    let mut metadata = event.metadata.clone();
-    if let Value::Object(entries) = &mut metadata {
-        entries.remove("reason");
-    }
-    json!({
-        "type": event.action,
-        "timestamp": event.occurred_at,
-        "data": {
-            "id": event.id.to_string(),
-            "organizationId": event.organization_id.to_string(),
-            "sequence": event.sequence.to_string(),
-            "actorKind": event.actor_kind.as_str().to_uppercase(),
-            "actorId": event.actor_id.map(|id| id.to_string()),
-            "targetId": event.target_id,
-            "summary": event.summary,
-            "metadata": metadata,
-        },
-    })
-}
-
 /// The next event to deliver to an enabled webhook. `None` if there is none.
 ///
 /// Advances the cursor past events that the webhook isn't subscribed to, and past those that were already delivered
@@ -267,7 +325,14 @@ pub async fn next(database: &Database, id: WebhookId, claim: JobClaim<'_>) -> Re
         match ahead {
             NextEvent::Nothing => return Ok(None),
             NextEvent::Event(due) => return Ok(Some(*due)),
-            NextEvent::Passed(webhook, to) => move_cursor(database, &webhook, to, claim).await?,
+            NextEvent::Passed(webhook, to) => {
+                database
+                    .transaction(async |transaction| {
+                        claim(transaction).await?;
+                        webhook::pass(transaction, &webhook, to).await
+                    })
+                    .await?;
+            }
         }
     }
 }
@@ -278,8 +343,8 @@ enum NextEvent {
     Nothing,
     /// An event to deliver.
     Event(Box<DueDelivery>),
-    /// Up to this sequence number, there is nothing to deliver.
-    Passed(Webhook, i64),
+    /// Up to this place, there is nothing to deliver.
+    Passed(Webhook, FeedPlace),
 }
 
 impl NextEvent {
@@ -287,14 +352,23 @@ impl NextEvent {
         let Some(webhook) = webhook::by_ids(connection, &[id]).await?.pop().filter(|webhook| webhook.enabled) else {
             return Ok(Self::Nothing);
         };
-        // A deleted organization delivers nothing (R48). If it is restored, delivery continues.
-        let organization = organization::by_id(connection, webhook.organization_id).await?;
-        if organization.deleted_at.is_some() {
+        match webhook.organization_id {
+            Some(organization_id) => Self::in_log(connection, webhook, organization_id).await,
+            None => Self::in_feed(connection, webhook).await,
+        }
+    }
+
+    async fn in_log(
+        connection: &mut AsyncPgConnection,
+        webhook: Webhook,
+        organization_id: OrganizationId,
+    ) -> Result<Self> {
+        if rests(connection, organization_id).await? {
             return Ok(Self::Nothing);
         }
         // The head is read before the events: all events up to it are committed and visible.
         let head: i64 = audit_heads::table
-            .find(webhook.organization_id)
+            .find(organization_id)
             .select(audit_heads::sequence)
             .first(connection)
             .await
@@ -305,7 +379,7 @@ impl NextEvent {
             return Ok(Self::Nothing);
         }
         let mut query = audit_events::table
-            .filter(audit_events::organization_id.eq(webhook.organization_id))
+            .filter(audit_events::organization_id.eq(organization_id))
             .filter(audit_events::sequence.gt(webhook.cursor))
             .filter(audit_events::sequence.le(end))
             .select(AuditEvent::as_select())
@@ -314,30 +388,52 @@ impl NextEvent {
             query = query.filter(audit_events::action.eq_any(webhook.events.clone()));
         }
         let event: Option<AuditEvent> = query.order(audit_events::sequence.asc()).first(connection).await.optional()?;
-        let Some(event) = event else { return Ok(Self::Passed(webhook, end)) };
+        let place = |sequence| FeedPlace { feed_position: 0, organization_id, sequence };
+        match event {
+            None => {
+                let to = place(end);
+                Ok(Self::Passed(webhook, to))
+            }
+            Some(event) => Self::unless_sent(connection, webhook, place(event.sequence), event).await,
+        }
+    }
+
+    async fn in_feed(connection: &mut AsyncPgConnection, webhook: Webhook) -> Result<Self> {
+        let Some(filter) = platform_webhook::filter_of(connection, &webhook).await? else { return Ok(Self::Nothing) };
+        match platform_feed::next_after(connection, &filter, webhook.place()).await? {
+            None => Ok(Self::Nothing),
+            Some((place, event)) => Self::unless_sent(connection, webhook, place, event).await,
+        }
+    }
+
+    async fn unless_sent(
+        connection: &mut AsyncPgConnection,
+        webhook: Webhook,
+        place: FeedPlace,
+        event: AuditEvent,
+    ) -> Result<Self> {
         let sent = webhook_deliveries::table
-            .filter(webhook_deliveries::webhook_id.eq(id))
-            .filter(webhook_deliveries::sequence.eq(event.sequence))
+            .filter(webhook_deliveries::webhook_id.eq(webhook.id))
+            .filter(webhook_deliveries::feed_position.eq(place.feed_position))
+            .filter(webhook_deliveries::log_id.eq(place.organization_id))
+            .filter(webhook_deliveries::sequence.eq(place.sequence))
             .filter(webhook_deliveries::status.eq(DeliveryStatus::Sent));
         match diesel::select(diesel::dsl::exists(sent)).get_result(connection).await? {
-            true => Ok(Self::Passed(webhook, event.sequence)),
-            false => Ok(Self::Event(Box::new(DueDelivery::now(connection, webhook, event).await?))),
+            true => Ok(Self::Passed(webhook, place)),
+            false => Ok(Self::Event(Box::new(DueDelivery::now(connection, webhook, place, event).await?))),
         }
     }
 }
 
-async fn move_cursor(database: &Database, webhook: &Webhook, to: i64, claim: JobClaim<'_>) -> Result<()> {
-    database
-        .transaction(async |transaction| {
-            claim(transaction).await?;
-            diesel::update(webhooks::table.find(webhook.id).filter(webhooks::cursor.eq(webhook.cursor)))
-                .set(webhooks::cursor.eq(to))
-                .prepared()
-                .execute(&mut **transaction)
-                .await?;
-            Ok(())
-        })
-        .await
+/// Whether an organization's webhooks deliver nothing for now: it is deleted (R48), or it is the personal one of a
+/// suspended account (R84). Delivery continues once it is restored, or the suspension is lifted.
+async fn rests(connection: &mut AsyncPgConnection, organization_id: OrganizationId) -> Result<bool> {
+    let organization = organization::by_id(connection, organization_id).await?;
+    let is_suspended = match organization.personal_user_id {
+        Some(user_id) => user::by_id(connection, user_id).await?.suspended_at.is_some(),
+        None => false,
+    };
+    Ok(organization.deleted_at.is_some() || is_suspended)
 }
 
 /// Enqueues a new job for the webhook, which continues after a pause.
@@ -401,11 +497,11 @@ pub enum AfterAttempt {
 /// webhook instead.
 pub async fn record_attempt(
     database: &Database,
-    webhook: &Webhook,
-    event: &AuditEvent,
+    due: &DueDelivery,
     attempt: &Attempt,
     claim: JobClaim<'_>,
 ) -> Result<AfterAttempt> {
+    let DueDelivery { webhook, event, place, .. } = due;
     database
         .transaction(async |transaction| {
             claim(transaction).await?;
@@ -428,7 +524,9 @@ pub async fn record_attempt(
                     webhook_deliveries::id.eq(WebhookDeliveryId::new()),
                     webhook_deliveries::organization_id.eq(current.organization_id),
                     webhook_deliveries::webhook_id.eq(current.id),
-                    webhook_deliveries::sequence.eq(event.sequence),
+                    webhook_deliveries::feed_position.eq(place.feed_position),
+                    webhook_deliveries::log_id.eq(place.organization_id),
+                    webhook_deliveries::sequence.eq(place.sequence),
                     webhook_deliveries::event.eq(&event.action),
                     webhook_deliveries::status.eq(status),
                     webhook_deliveries::attempts.eq(1),
@@ -437,7 +535,12 @@ pub async fn record_attempt(
                     webhook_deliveries::last_attempt_at.eq(at),
                     webhook_deliveries::created_at.eq(at),
                 ))
-                .on_conflict((webhook_deliveries::webhook_id, webhook_deliveries::sequence))
+                .on_conflict((
+                    webhook_deliveries::webhook_id,
+                    webhook_deliveries::feed_position,
+                    webhook_deliveries::log_id,
+                    webhook_deliveries::sequence,
+                ))
                 .do_update()
                 .set((
                     webhook_deliveries::status.eq(excluded(webhook_deliveries::status)),
@@ -451,7 +554,7 @@ pub async fn record_attempt(
                 .await?;
             diesel::update(webhooks::table.find(current.id))
                 .set((
-                    webhooks::cursor.eq(if delivered { event.sequence } else { current.cursor }),
+                    placed(if delivered { *place } else { current.place() }),
                     webhooks::enabled.eq(current.enabled && !disable),
                     webhooks::failing_since.eq(failing_since),
                 ))
@@ -461,9 +564,19 @@ pub async fn record_attempt(
             if disable {
                 let notice = MailWebhookDisabled { webhook_id: current.id, notice: clock::uuid_of(at) };
                 transaction.enqueue(&notice).await?;
-                let event = NewEvent::by_system(current.organization_id, AuditAction::WebhookDisabled, current.id)
-                    .summary("disabled a webhook that took no deliveries")
-                    .with(json!({ "sequence": event.sequence, "responseStatus": attempt.response_status }));
+                let what = json!({ "sequence": event.sequence, "responseStatus": attempt.response_status });
+                let event = match current.kind() {
+                    WebhookKind::Organization => {
+                        NewEvent::by_system(current.log_id(), AuditAction::WebhookDisabled, current.id).with(what)
+                    }
+                    WebhookKind::Platform => {
+                        NewEvent::by_system(current.log_id(), AuditAction::PlatformWebhookDisabled, current.id)
+                            .with(what)
+                            .with(of_log(event.organization_id))
+                            .with(json!({ "because": "deliveries_failed" }))
+                    }
+                };
+                let event = event.summary("disabled a webhook that took no deliveries");
                 audit::record(transaction, [event]).await?;
             }
             Ok(match (delivered, current.enabled && !disable) {
@@ -475,24 +588,39 @@ pub async fn record_attempt(
         .await
 }
 
+/// How the log tells whose event it was that was delivered.
+fn of_log(log_id: OrganizationId) -> Value {
+    json!({ "organizationId": (log_id != DEPLOYMENT).then(|| log_id.to_string()) })
+}
+
 fn day() -> chrono::Duration {
     chrono::Duration::from_std(limits::WEBHOOK_FAILING).unwrap_or(chrono::Duration::MAX)
 }
 
 /// The delivery that is to be repeated. `None` if the webhook or the delivery no longer exists, or if the webhook is
-/// disabled.
+/// disabled or its platform key has ended.
 pub async fn to_redeliver(connection: &mut AsyncPgConnection, id: WebhookDeliveryId) -> Result<Option<DueDelivery>> {
     let Some(delivery) = delivery(connection, id).await? else { return Ok(None) };
     let webhook = webhook::by_ids(connection, &[delivery.webhook_id]).await?.pop().filter(|webhook| webhook.enabled);
     let Some(webhook) = webhook else { return Ok(None) };
+    let may_tell = match webhook.kind() {
+        WebhookKind::Organization => !rests(connection, delivery.log_id).await?,
+        WebhookKind::Platform => {
+            let filter = platform_webhook::filter_of(connection, &webhook).await?;
+            filter.is_some_and(|filter| filter.reaches(delivery.log_id))
+        }
+    };
+    if !may_tell {
+        return Ok(None);
+    }
     let event: Option<AuditEvent> = audit_events::table
-        .find((delivery.organization_id, delivery.sequence))
+        .find((delivery.log_id, delivery.sequence))
         .select(AuditEvent::as_select())
         .first(connection)
         .await
         .optional()?;
     match event {
-        Some(event) => Ok(Some(DueDelivery::now(connection, webhook, event).await?)),
+        Some(event) => Ok(Some(DueDelivery::now(connection, webhook, delivery.place(), event).await?)),
         None => Ok(None),
     }
 }

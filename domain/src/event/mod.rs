@@ -3,5 +3,6 @@
 pub mod delivery;
 pub mod feed;
 pub mod platform_feed;
+pub mod platform_webhook;
 pub mod target;
 pub mod webhook;

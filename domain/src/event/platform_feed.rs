@@ -36,6 +36,10 @@ pub struct FeedPlace {
 impl FeedPlace {
     /// The place before the first event.
     pub const BEGINNING: Self = Self { feed_position: -1, organization_id: OrganizationId::NIL, sequence: 0 };
+
+    fn of(feed_position: i64, event: &AuditEvent) -> Self {
+        Self { feed_position, organization_id: event.organization_id, sequence: event.sequence }
+    }
 }
 
 /// The events of the feed that somebody wants and may read.
@@ -70,6 +74,17 @@ impl FeedFilter {
         let actions: BTreeSet<&String> = actions.iter().collect();
         let actions = (!actions.is_empty()).then(|| actions.into_iter().cloned().collect());
         Ok(Self { actions, within })
+    }
+
+    /// The events that a webhook wants, of the organizations that it may tell of. No actions are all of them.
+    pub(super) fn of_webhook(actions: Option<&[String]>, within: Within) -> Self {
+        let actions = actions.map(|actions| actions.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect());
+        Self { actions, within }
+    }
+
+    /// Whether events of this log may be among these.
+    pub(super) fn reaches(&self, log_id: OrganizationId) -> bool {
+        self.within.includes(log_id)
     }
 
     /// Fails if the actor may not read these events any more.
@@ -151,8 +166,8 @@ impl FilterKind {
             ),
         };
         format!(
-            "SELECT e.id, e.organization_id, e.sequence, e.action, e.actor_kind, e.actor_id, e.target_id, e.summary, e.metadata, \
-               e.occurred_at, e.hash \
+            "SELECT place.feed_position, e.id, e.organization_id, e.sequence, e.action, e.actor_kind, e.actor_id, e.target_id, \
+               e.summary, e.metadata, e.occurred_at, e.hash \
              FROM (SELECT {KEY} FROM ({places}) a ORDER BY {KEY} LIMIT :most) place \
              JOIN audit_events e ON e.organization_id = place.organization_id AND e.sequence = place.sequence \
              ORDER BY place.feed_position, place.organization_id, place.sequence"
@@ -203,19 +218,58 @@ pub async fn page(
     filter: &FeedFilter,
     page: &PageRequest,
 ) -> Result<Page<AuditEvent>> {
-    static STATEMENTS: Statements<FilterKind> = Statements::new();
     let slice = page.slice_up_to::<AuditEventId>(limits::MAX_FEED_PAGE)?;
-    let FeedPlace { feed_position, organization_id, sequence } = place_of(connection, filter, slice.after).await?;
+    let place = place_of(connection, filter, slice.after).await?;
+    let rows = events_after(connection, filter, place, slice.fetch()).await?;
+    slice.page(rows.into_iter().map(|row| row.event).collect(), |event: &AuditEvent| event.id)
+}
+
+/// The next event after a place, with its own place. `None` if there is none to show yet.
+pub(super) async fn next_after(
+    connection: &mut AsyncPgConnection,
+    filter: &FeedFilter,
+    place: FeedPlace,
+) -> Result<Option<(FeedPlace, AuditEvent)>> {
+    let next = events_after(connection, filter, place, 1).await?.pop();
+    Ok(next.map(|row| (FeedPlace::of(row.feed_position, &row.event), row.event)))
+}
+
+#[derive(QueryableByName)]
+struct PlacedRow {
+    #[diesel(sql_type = BigInt)]
+    feed_position: i64,
+    #[diesel(embed)]
+    event: AuditEvent,
+}
+
+async fn events_after(
+    connection: &mut AsyncPgConnection,
+    filter: &FeedFilter,
+    place: FeedPlace,
+    most: i64,
+) -> Result<Vec<PlacedRow>> {
+    static STATEMENTS: Statements<FilterKind> = Statements::new();
     let parameters = PageParameters {
-        feed_position,
-        organization_id,
-        sequence,
+        feed_position: place.feed_position,
+        organization_id: place.organization_id,
+        sequence: place.sequence,
         actions: filter.actions.as_deref().unwrap_or_default().to_vec(),
         organization_ids: filter.within.ids().unwrap_or_default().to_vec(),
-        most: slice.fetch(),
+        most,
     };
-    let rows = STATEMENTS.with(filter.kind(), FilterKind::text, parameters).load(connection).await?;
-    slice.page(rows, |event: &AuditEvent| event.id)
+    Ok(STATEMENTS.with(filter.kind(), FilterKind::text, parameters).load(connection).await?)
+}
+
+diesel::define_sql_function! {
+    /// The place that no event may come before any more.
+    fn feed_horizon() -> BigInt;
+}
+
+/// The place before whatever isn't shown yet. All that commits from now on comes behind it, and so may what committed
+/// while an older transaction was running.
+pub(super) async fn end(connection: &mut AsyncPgConnection) -> Result<FeedPlace> {
+    let feed_position = diesel::select(feed_horizon()).get_result(connection).await?;
+    Ok(FeedPlace { feed_position, organization_id: OrganizationId::NIL, sequence: 0 })
 }
 
 /// Finds the place after which a reader begins who goes on and on: after the event of a cursor, or at the beginning.
@@ -280,8 +334,7 @@ struct PartRow {
 
 impl PartRow {
     fn place(&self) -> FeedPlace {
-        let AuditEvent { organization_id, sequence, .. } = self.event;
-        FeedPlace { feed_position: self.feed_position, organization_id, sequence }
+        FeedPlace::of(self.feed_position, &self.event)
     }
 }
 
@@ -303,8 +356,12 @@ struct HeldBackRow {
     is_held_back: bool,
 }
 
-/// Reads on for any number of readers, with two statements. Each gets at most [`limits::FEED_PAGE`] events.
-pub async fn read_on(connection: &mut AsyncPgConnection, readers: &HashSet<FeedReader>) -> Result<FeedParts> {
+/// Reads on for any number of readers, with two statements. Each gets at most `page` events.
+pub async fn read_on(
+    connection: &mut AsyncPgConnection,
+    readers: &HashSet<FeedReader>,
+    page: i64,
+) -> Result<FeedParts> {
     if readers.is_empty() {
         return Ok(FeedParts::default());
     }
@@ -317,13 +374,13 @@ pub async fn read_on(connection: &mut AsyncPgConnection, readers: &HashSet<FeedR
         })
     };
     let places = Value::Array(served.iter().enumerate().map(place).collect());
-    let query = ReadParts { places, look_at: limits::FEED_WINDOW, page: limits::FEED_PAGE };
+    let query = ReadParts { places, look_at: limits::FEED_WINDOW, page };
     let rows: Vec<PartRow> = query.query().load(connection).await?;
     let HeldBackRow { is_held_back } = HeldBack {}.query().get_result(connection).await?;
     let mut parts = HashMap::new();
     for rows in rows.chunk_by(|one, next| one.number == next.number) {
         let reader = rows.first().and_then(|row| served.get(usize::try_from(row.number).ok()?));
-        if let (Some(reader), Some(part)) = (reader, part_of(rows)) {
+        if let (Some(reader), Some(part)) = (reader, part_of(rows, page)) {
             parts.insert((*reader).clone(), part);
         }
     }
@@ -332,18 +389,18 @@ pub async fn read_on(connection: &mut AsyncPgConnection, readers: &HashSet<FeedR
 
 /// Makes a reader's part of its rows: the events to show, as far as they aren't too large to be kept for a slow reader,
 /// and the last event that was looked at.
-fn part_of(rows: &[PartRow]) -> Option<FeedPart> {
+fn part_of(rows: &[PartRow], page: i64) -> Option<FeedPart> {
     let (mut events, mut size) = (Vec::new(), 0);
     let mut reached = None;
     for row in rows {
         if row.is_shown {
             size += row.event.summary.len() + row.event.metadata.to_string().len();
-            let is_full = i64::try_from(events.len()).is_ok_and(|number| number >= limits::FEED_PAGE);
+            let is_full = i64::try_from(events.len()).is_ok_and(|number| number >= page);
             if !events.is_empty() && (is_full || size > limits::FEED_PAGE_BYTES) {
                 break;
             }
             events.push(row.event.clone());
-        } else if i64::try_from(events.len()).is_ok_and(|number| number >= limits::FEED_PAGE) {
+        } else if i64::try_from(events.len()).is_ok_and(|number| number >= page) {
             // Further events may lie before the last one that was looked at.
             break;
         }

@@ -2,7 +2,8 @@
 //!
 //! A webhook has a cursor into the log. Whatever records an event that it is subscribed to enqueues the webhook's
 //! single job, which delivers one event after the other and advances the cursor. So no event is sent before its
-//! commit, overtaken by another one, or lost.
+//! commit, overtaken by another one, or lost. Webhooks of the platform are alike, with a cursor into the feed over all
+//! logs; see [`platform_webhook`].
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -12,36 +13,49 @@ use url::Url;
 
 use crate::authority::access::{self, Lock, Permit};
 use crate::authority::actor::Actor;
-use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::audit::{self, AuditAction, DEPLOYMENT, NewEvent};
 use crate::authority::rights::Action;
 use crate::base::error::{Code, Error, Refusal, Result};
-use crate::base::id::{OrganizationId, TypedId, UserId, WebhookId};
+use crate::base::id::{OrganizationId, PlatformKeyId, TypedId, UserId, WebhookId};
 use crate::base::job::DeliverWebhook;
 use crate::base::limits;
 use crate::base::page::{Page, PageRequest, by_id};
 use crate::base::secret::{Keyring, Token};
+use crate::base::sql::Prepare as _;
 use crate::database::schema::{audit_heads, webhook_previous_secrets, webhooks};
 use crate::database::{Database, Transaction, now};
+use crate::event::platform_feed::FeedPlace;
+use crate::event::platform_webhook;
+use crate::event::target::WebhookKind;
 
 /// The entry that subscribes to every event.
 pub(super) const EVERY_EVENT: &str = "*";
 
-/// A webhook of an organization.
+/// A webhook of an organization or of the platform.
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = webhooks)]
 pub struct Webhook {
     /// The webhook's id.
     pub id: WebhookId,
-    /// The organization whose events are delivered.
-    pub organization_id: OrganizationId,
+    /// The organization whose events are delivered. `None` for a webhook of the platform.
+    pub organization_id: Option<OrganizationId>,
+    /// The platform key that made a webhook of the platform, which tells nothing that the key doesn't reach. `None` if
+    /// staff made it, and for an organization's webhook.
+    pub platform_key_id: Option<PlatformKeyId>,
+    /// Whether staff keep a webhook of the platform, who made it or took it over. Otherwise it ends with its key.
+    pub kept_by_staff: bool,
     /// The URL that events are delivered to.
     pub url: String,
     /// The actions that the webhook is subscribed to; `*` for all.
     pub events: Vec<String>,
     /// Whether the webhook delivers events.
     pub enabled: bool,
-    /// The last sequence number of the audit log that has been processed.
+    /// The sequence number of the last event that has been processed, in its log.
     pub cursor: i64,
+    /// The place in the feed of that event; 0 for an organization's webhook.
+    pub(super) cursor_feed_position: i64,
+    /// The log of that event; the organization's own for its webhook.
+    pub(super) cursor_log_id: OrganizationId,
     /// Since when all attempts have failed. `None` if the last one succeeded.
     pub failing_since: Option<DateTime<Utc>>,
     /// The version of the secret that signs deliveries.
@@ -55,6 +69,28 @@ pub struct Webhook {
 }
 
 impl Webhook {
+    /// Whose webhook it is.
+    pub fn kind(&self) -> WebhookKind {
+        match self.organization_id {
+            Some(_) => WebhookKind::Organization,
+            None => WebhookKind::Platform,
+        }
+    }
+
+    /// The log in which what happens to the webhook itself is recorded.
+    pub fn log_id(&self) -> OrganizationId {
+        self.organization_id.unwrap_or(DEPLOYMENT)
+    }
+
+    /// The place of the last event that has been processed. In an organization's log, only the sequence number counts.
+    pub(super) fn place(&self) -> FeedPlace {
+        FeedPlace {
+            feed_position: self.cursor_feed_position,
+            organization_id: self.cursor_log_id,
+            sequence: self.cursor,
+        }
+    }
+
     /// The host that the webhook delivers to, as it is shown to people.
     pub fn host(&self) -> String {
         Url::parse(&self.url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
@@ -69,8 +105,8 @@ impl Webhook {
 /// The webhook to create.
 #[derive(Debug)]
 pub struct CreateWebhook {
-    /// The organization whose events are delivered.
-    pub organization_id: OrganizationId,
+    /// The organization whose events are delivered; `None` for those of all organizations that the actor may follow.
+    pub organization_id: Option<OrganizationId>,
     /// The URL to deliver to.
     pub url: String,
     /// The actions to subscribe to.
@@ -114,10 +150,25 @@ fn parse_events(field: &str, events: &[String]) -> Result<Vec<String>, Refusal> 
 }
 
 /// Creates a webhook, which delivers what happens from now on. Its secret is returned only this once.
+///
+/// # Errors
+///
+/// On `organizationId`: NOT_FOUND, FORBIDDEN, TOO_MANY. INVALID, BLANK or TOO_LONG on `url`; INVALID or BLANK on
+/// `events`.
 pub async fn create(database: &Database, actor: &Actor, command: &CreateWebhook) -> Result<(Webhook, Token)> {
-    let url = database.deployment().webhook_targets.parse("url", &command.url)?;
-    let events = parse_events("events", &command.events)?;
-    let organization_id = command.organization_id;
+    match command.organization_id {
+        Some(organization_id) => create_for_organization(database, actor, organization_id, command).await,
+        None => platform_webhook::create(database, actor, command).await,
+    }
+}
+
+async fn create_for_organization(
+    database: &Database,
+    actor: &Actor,
+    organization_id: OrganizationId,
+    command: &CreateWebhook,
+) -> Result<(Webhook, Token)> {
+    let wanted = Wanted::parse(database, WebhookKind::Organization, command)?;
     database
         .transaction(async |transaction| {
             let permit = access::authorize(
@@ -129,11 +180,7 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateWebhook)
                 "organizationId",
             )
             .await?;
-            let existing = count(transaction, &permit).await?;
-            if existing >= limits::MAX_WEBHOOKS {
-                let message = format!("there are {existing} webhooks already; delete one that nobody needs");
-                return Err(Error::refused(Code::TooMany, "organizationId", message));
-            }
+            require_room(count(transaction, &permit).await?, limits::MAX_WEBHOOKS)?;
             // The head of the log is locked from here on. Events recorded before aren't delivered; those recorded
             // after are.
             let cursor: Option<i64> = audit_heads::table
@@ -143,32 +190,103 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateWebhook)
                 .first(&mut **transaction)
                 .await
                 .optional()?;
-            let at = now(transaction).await?;
-            let webhook: Webhook = diesel::insert_into(webhooks::table)
-                .values((
-                    webhooks::id.eq(WebhookId::new()),
-                    webhooks::organization_id.eq(permit.organization_id()),
-                    webhooks::url.eq(url.as_str()),
-                    webhooks::events.eq(&events),
-                    webhooks::enabled.eq(true),
-                    webhooks::cursor.eq(cursor.unwrap_or(0)),
-                    webhooks::secret_version.eq(1),
-                    webhooks::secret_made_at.eq(at),
-                    webhooks::secret_made_by_id.eq(permit.user_id()),
-                    webhooks::created_at.eq(at),
-                ))
-                .returning(Webhook::as_returning())
-                .get_result(&mut **transaction)
-                .await?;
-            let secret = current_secret(transaction.keyring(), &webhook)?;
-            let event = NewEvent::by(actor, organization_id, AuditAction::WebhookCreated, webhook.id)
-                .summary("made a webhook")
-                .with(json!({ "host": url.host_str(), "events": events }));
-            audit::record(transaction, [event]).await?;
-            Ok((webhook, secret))
+            let origin = Origin {
+                organization_id: Some(permit.organization_id()),
+                platform_key_id: None,
+                kept_by_staff: false,
+                place: FeedPlace { feed_position: 0, organization_id, sequence: cursor.unwrap_or(0) },
+                secret_made_by_id: permit.user_id(),
+            };
+            insert(transaction, actor, &wanted, &origin).await
         })
         .await
 }
+
+/// Fails if there are as many webhooks as there may be.
+pub(super) fn require_room(existing: i64, most: i64) -> Result<()> {
+    if existing < most {
+        return Ok(());
+    }
+    let message = format!("there are {existing} webhooks already; delete one that nobody needs");
+    Err(Error::refused(Code::TooMany, "organizationId", message))
+}
+
+/// What a new webhook is to do.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    url: Url,
+    events: Vec<String>,
+}
+
+impl Wanted {
+    pub(super) fn parse(database: &Database, kind: WebhookKind, command: &CreateWebhook) -> Result<Self> {
+        let url = database.deployment().webhook_targets.parse(kind, "url", &command.url)?;
+        Ok(Self { url, events: parse_events("events", &command.events)? })
+    }
+}
+
+/// Whose a new webhook is, and where it begins.
+#[derive(Debug)]
+pub(super) struct Origin {
+    pub(super) organization_id: Option<OrganizationId>,
+    pub(super) platform_key_id: Option<PlatformKeyId>,
+    pub(super) kept_by_staff: bool,
+    pub(super) place: FeedPlace,
+    pub(super) secret_made_by_id: Option<UserId>,
+}
+
+pub(super) async fn insert(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    wanted: &Wanted,
+    origin: &Origin,
+) -> Result<(Webhook, Token)> {
+    let at = now(transaction).await?;
+    let webhook: Webhook = diesel::insert_into(webhooks::table)
+        .values((
+            webhooks::id.eq(WebhookId::new()),
+            webhooks::organization_id.eq(origin.organization_id),
+            webhooks::platform_key_id.eq(origin.platform_key_id),
+            webhooks::kept_by_staff.eq(origin.kept_by_staff),
+            webhooks::url.eq(wanted.url.as_str()),
+            webhooks::events.eq(&wanted.events),
+            webhooks::enabled.eq(true),
+            placed(origin.place),
+            webhooks::secret_version.eq(1),
+            webhooks::secret_made_at.eq(at),
+            webhooks::secret_made_by_id.eq(origin.secret_made_by_id),
+            webhooks::created_at.eq(at),
+        ))
+        .returning(Webhook::as_returning())
+        .get_result(&mut **transaction)
+        .await?;
+    let secret = current_secret(transaction.keyring(), &webhook)?;
+    let action = match webhook.kind() {
+        WebhookKind::Organization => AuditAction::WebhookCreated,
+        WebhookKind::Platform => AuditAction::PlatformWebhookCreated,
+    };
+    let event = NewEvent::by(actor, webhook.log_id(), action, webhook.id)
+        .summary("made a webhook")
+        .with(json!({ "host": wanted.url.host_str(), "events": wanted.events }));
+    audit::record(transaction, [event]).await?;
+    Ok((webhook, secret))
+}
+
+/// The columns of the place of the last event that has been processed.
+pub(super) fn placed(place: FeedPlace) -> PlacedColumns {
+    (
+        webhooks::cursor_feed_position.eq(place.feed_position),
+        webhooks::cursor_log_id.eq(place.organization_id),
+        webhooks::cursor.eq(place.sequence),
+    )
+}
+
+/// What [`placed`] makes, for inserts, updates and conditions.
+pub(super) type PlacedColumns = (
+    diesel::dsl::Eq<webhooks::cursor_feed_position, i64>,
+    diesel::dsl::Eq<webhooks::cursor_log_id, OrganizationId>,
+    diesel::dsl::Eq<webhooks::cursor, i64>,
+);
 
 fn current_secret(keyring: &Keyring, webhook: &Webhook) -> Result<Token> {
     let secrets = keyring.webhook_secrets(webhook.id.uuid(), webhook.secret_version)?;
@@ -184,16 +302,24 @@ pub(super) async fn manage(
 ) -> Result<Webhook> {
     access::require_writing(actor, field)?;
     let not_found = || Refusal::new(Code::NotFound, field, "there is no such webhook");
-    let organization_id: OrganizationId = webhooks::table
+    let organization_id: Option<OrganizationId> = webhooks::table
         .find(id)
         .select(webhooks::organization_id)
         .first(&mut **transaction)
         .await
         .optional()?
         .ok_or_else(not_found)?;
-    let permit = access::enter(transaction, actor, organization_id, Lock::Membership, not_found()).await?;
-    permit.require_or(Action::ManageWebhooks, field, not_found())?;
-    lock(transaction, id).await?.ok_or_else(|| not_found().into())
+    match organization_id {
+        Some(organization_id) => {
+            let permit = access::enter(transaction, actor, organization_id, Lock::Membership, not_found()).await?;
+            permit.require_or(Action::ManageWebhooks, field, not_found())?;
+            lock(transaction, id).await?.ok_or_else(|| not_found().into())
+        }
+        None => {
+            let found = lock(transaction, id).await?.filter(|webhook| platform_webhook::is_kept_by(webhook, actor));
+            found.ok_or_else(|| not_found().into())
+        }
+    }
 }
 
 pub(super) async fn lock(transaction: &mut Transaction, id: WebhookId) -> Result<Option<Webhook>> {
@@ -206,23 +332,50 @@ pub(super) async fn lock(transaction: &mut Transaction, id: WebhookId) -> Result
         .optional()?)
 }
 
+/// Moves a webhook's cursor past events that it didn't want, unless the webhook has changed since it was read.
+pub(super) async fn pass(transaction: &mut Transaction, webhook: &Webhook, to: FeedPlace) -> Result<()> {
+    let from = webhook.place();
+    diesel::update(
+        webhooks::table
+            .find(webhook.id)
+            .filter(webhooks::events.eq(&webhook.events))
+            .filter(webhooks::cursor_feed_position.eq(from.feed_position))
+            .filter(webhooks::cursor_log_id.eq(from.organization_id))
+            .filter(webhooks::cursor.eq(from.sequence)),
+    )
+    .set(placed(to))
+    .prepared()
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
 /// Changes a webhook. A new secret is returned only this once. When the webhook is enabled again, it continues with
-/// the event after the last one that was processed.
+/// the event after the last one that was processed. Staff who enable a platform key's webhook take it over.
+///
+/// # Errors
+///
+/// NOT_FOUND on `id`; INVALID, BLANK or TOO_LONG on `url`; INVALID or BLANK on `events`; TOO_MANY on `rotateSecret`.
 pub async fn update(database: &Database, actor: &Actor, command: &UpdateWebhook) -> Result<(Webhook, Option<Token>)> {
     let targets = database.deployment().webhook_targets;
-    let url = command.url.as_deref().map(|url| targets.parse("url", url)).transpose()?;
     let events = command.events.as_deref().map(|events| parse_events("events", events)).transpose()?;
     database
         .transaction(async |transaction| {
             let before = manage(transaction, actor, command.id, "id").await?;
+            let url = command.url.as_deref().map(|url| targets.parse(before.kind(), "url", url)).transpose()?;
             let at = now(transaction).await?;
             let mut changed = before.clone();
-            if let Some(url) = &url {
-                changed.url = url.to_string();
+            if let Some(url) = url {
+                changed.url = url.into();
             }
             if let Some(events) = &events {
                 changed.events.clone_from(events);
             }
+            let mut place = before.place();
+            if changed.events != before.events {
+                place = platform_webhook::place_for_other_events(transaction, &before).await?;
+            }
+            changed.kept_by_staff |= platform_webhook::is_taken_over(&before, actor, command);
             changed.enabled = command.enabled.unwrap_or(before.enabled);
             if command.rotate_secret {
                 retire_secret(transaction, &before, at).await?;
@@ -240,6 +393,8 @@ pub async fn update(database: &Database, actor: &Actor, command: &UpdateWebhook)
                     webhooks::url.eq(&changed.url),
                     webhooks::events.eq(&changed.events),
                     webhooks::enabled.eq(changed.enabled),
+                    webhooks::kept_by_staff.eq(changed.kept_by_staff),
+                    placed(place),
                     webhooks::failing_since.eq(changed.failing_since),
                     webhooks::secret_version.eq(changed.secret_version),
                     webhooks::secret_made_at.eq(changed.secret_made_at),
@@ -261,12 +416,17 @@ pub async fn update(database: &Database, actor: &Actor, command: &UpdateWebhook)
                 (webhook.events != before.events, "events"),
                 (webhook.enabled != before.enabled, "enabled"),
                 (command.rotate_secret, "secret"),
+                (webhook.kept_by_staff != before.kept_by_staff, "keeper"),
             ] {
                 if is_changed {
                     what.push(name);
                 }
             }
-            let event = NewEvent::by(actor, webhook.organization_id, AuditAction::WebhookUpdated, webhook.id)
+            let action = match webhook.kind() {
+                WebhookKind::Organization => AuditAction::WebhookUpdated,
+                WebhookKind::Platform => AuditAction::PlatformWebhookUpdated,
+            };
+            let event = NewEvent::by(actor, webhook.log_id(), action, webhook.id)
                 .summary("changed a webhook")
                 .with(json!({ "fields": what, "enabled": webhook.enabled, "events": webhook.events }));
             audit::record(transaction, [event]).await?;
@@ -278,11 +438,7 @@ pub async fn update(database: &Database, actor: &Actor, command: &UpdateWebhook)
 /// Lets the current secret sign deliveries together with the next one for a day, and forgets secrets whose day is
 /// over.
 async fn retire_secret(transaction: &mut Transaction, webhook: &Webhook, at: DateTime<Utc>) -> Result<()> {
-    let previous = || {
-        webhook_previous_secrets::table
-            .filter(webhook_previous_secrets::organization_id.eq(webhook.organization_id))
-            .filter(webhook_previous_secrets::webhook_id.eq(webhook.id))
-    };
+    let previous = || webhook_previous_secrets::table.filter(webhook_previous_secrets::webhook_id.eq(webhook.id));
     diesel::delete(previous().filter(webhook_previous_secrets::ends_at.le(at))).execute(&mut **transaction).await?;
     let (living, first_end): (i64, Option<DateTime<Utc>>) = previous()
         .select((diesel::dsl::count_star(), diesel::dsl::min(webhook_previous_secrets::ends_at)))
@@ -313,8 +469,11 @@ pub async fn delete(database: &Database, actor: &Actor, id: WebhookId) -> Result
         .transaction(async |transaction| {
             let webhook = manage(transaction, actor, id, "id").await?;
             diesel::delete(webhooks::table.find(id)).execute(&mut **transaction).await?;
-            let event = NewEvent::by(actor, webhook.organization_id, AuditAction::WebhookDeleted, id)
-                .summary("deleted a webhook");
+            let action = match webhook.kind() {
+                WebhookKind::Organization => AuditAction::WebhookDeleted,
+                WebhookKind::Platform => AuditAction::PlatformWebhookDeleted,
+            };
+            let event = NewEvent::by(actor, webhook.log_id(), action, id).summary("deleted a webhook");
             audit::record(transaction, [event]).await?;
             Ok(id)
         })
@@ -329,9 +488,11 @@ pub async fn by_ids(connection: &mut AsyncPgConnection, ids: &[WebhookId]) -> Re
 /// Loads those webhooks that the actor may see.
 pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[WebhookId]) -> Result<Vec<Webhook>> {
     let found = by_ids(connection, ids).await?;
-    let permits = access::permits(connection, actor, found.iter().map(|webhook| webhook.organization_id)).await?;
-    let may_see = |webhook: &Webhook| {
-        permits.get(&webhook.organization_id).is_some_and(|permit| permit.standing().allows(Action::ManageWebhooks))
+    let permits =
+        access::permits(connection, actor, found.iter().filter_map(|webhook| webhook.organization_id)).await?;
+    let may_see = |webhook: &Webhook| match webhook.organization_id {
+        Some(id) => permits.get(&id).is_some_and(|permit| permit.standing().allows(Action::ManageWebhooks)),
+        None => platform_webhook::is_kept_by(webhook, actor),
     };
     Ok(found.into_iter().filter(may_see).collect())
 }
@@ -369,21 +530,6 @@ pub async fn known_to(
         .select(Webhook::as_select())
         .load(connection)
         .await?)
-}
-
-/// Lets the webhooks of a restored organization continue.
-pub(crate) async fn resume(transaction: &mut Transaction, organization_id: OrganizationId) -> Result<()> {
-    let enabled: Vec<WebhookId> = webhooks::table
-        .filter(webhooks::organization_id.eq(organization_id))
-        .filter(webhooks::enabled)
-        .order(webhooks::id)
-        .select(webhooks::id)
-        .load(&mut **transaction)
-        .await?;
-    for webhook_id in enabled {
-        transaction.enqueue_or_expedite(&DeliverWebhook { webhook_id }).await?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

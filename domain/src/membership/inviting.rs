@@ -18,6 +18,7 @@ use crate::authority::issued::Issued;
 use crate::authority::mail_limit::{self, CausedMail};
 use crate::authority::membership::MemberStatus;
 use crate::authority::permissions::PermissionsInput;
+use crate::authority::platform::PlatformScope;
 use crate::authority::rights::{Action, Role};
 use crate::base::client::ClientNetwork;
 use crate::base::delivery::DeliveryStatus;
@@ -108,11 +109,21 @@ fn at(position: usize) -> impl Fn(Refusal) -> Refusal {
     move |refusal| refusal.within(["invitations", &position.to_string()])
 }
 
-/// Invites one to fifty people, all or none, and sends each an email, which shows the message.
+/// Who tells people that they are invited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// An email, and a reminder before the invitation expires.
+    Mail,
+    /// The platform, which hands out the links itself.
+    Platform,
+}
+
+/// Invites one to fifty people, all or none. If the delivery is by mail, each gets an email, which shows the message. For
+/// platform keys with MEMBERS_WRITE, the platform may deliver the links itself.
 ///
 /// # Errors
 ///
-/// TOO_LONG or INVALID for the message; BLANK or TOO_MANY for no or too many people; FORBIDDEN if the actor may not
+/// FORBIDDEN on `sendMail` for everybody else who wants no mail; TOO_LONG or INVALID for the message; BLANK or TOO_MANY for no or too many people; FORBIDDEN if the actor may not
 /// invite, or not for the role that they give; for each person, whatever prevents inviting them; SEAT_LIMIT;
 /// RATE_LIMITED.
 pub async fn invite(
@@ -121,8 +132,12 @@ pub async fn invite(
     organization_id: OrganizationId,
     invites: &[Invite],
     message: Option<&str>,
+    delivery: Delivery,
     client: ClientNetwork,
 ) -> Result<Vec<Invitation>> {
+    if delivery == Delivery::Platform {
+        actor.require_scope(PlatformScope::MembersWrite, "sendMail")?;
+    }
     let message = text::optional_message("message", message, limits::INVITATION_MESSAGE)?;
     if invites.is_empty() {
         return Err(Error::refused(Code::Blank, "invitations", "name at least one person"));
@@ -155,7 +170,10 @@ pub async fn invite(
     }
     // The answer reveals which usernames don't exist.
     let guesses = attempt::count_guesses(database, actor, client, usernames_of(&parsed).len()).await?;
-    let mails = mails_to(database, &parsed).await?;
+    let mails = match delivery {
+        Delivery::Mail => mails_to(database, &parsed).await?,
+        Delivery::Platform => Vec::new(),
+    };
     let mails = mail_limit::count(database, actor, client, &mails, "invitations").await?;
     let made = database
         .transaction(async |transaction| {
@@ -204,6 +222,10 @@ pub async fn invite(
             mails_left?;
             let mut events = invitation::mark_over(transaction, &over).await?;
             let expires_at = created_at + chrono::Duration::days(i64::from(organization.invitation_days));
+            let status = match delivery {
+                Delivery::Mail => DeliveryStatus::Queued,
+                Delivery::Platform => DeliveryStatus::Sent,
+            };
             let inserts = parsed.iter().map(|invite| {
                 let permissions = invite.permissions.or(organization.default_permissions.into());
                 let (email, user_id) = match &invite.invitee {
@@ -225,6 +247,7 @@ pub async fn invite(
                     invitations::created_at.eq(created_at),
                     invitations::sent_at.eq(created_at),
                     invitations::expires_at.eq(expires_at),
+                    invitations::delivery.eq(status),
                 );
                 let transaction = &*transaction;
                 async move {
@@ -263,7 +286,11 @@ pub async fn invite(
                     false => event.with(json!({ "grants": invitation_grants::in_log(&invite.grants) })),
                 }
             }));
-            let mails: Vec<_> = made
+            let mailed: &[Invitation] = match delivery {
+                Delivery::Mail => &made,
+                Delivery::Platform => &[],
+            };
+            let mails: Vec<_> = mailed
                 .iter()
                 .map(|invitation| MailInvitation {
                     invitation_id: invitation.id,
@@ -278,7 +305,7 @@ pub async fn invite(
                 invitation_grants::add(transaction, organization_id, &granting),
                 transaction.enqueue_all(&mails),
                 transaction.enqueue_all_at(&expiries, expires_at),
-                remind(transaction, &made, created_at, expires_at),
+                remind(transaction, mailed, created_at, expires_at),
                 audit::record(transaction, events),
             );
             teams.and(granted).and(mailed).and(expiring).and(reminding).and(recorded)?;

@@ -4,9 +4,9 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use crate::account::user;
-use crate::authority::actor::suspended_to;
 use crate::authority::audit::NewEvent;
 use crate::authority::membership::{JoinMethod, MemberStatus};
+use crate::authority::suspension::Suspension;
 use crate::base::error::{Code, Error, Reader, Result};
 use crate::base::id::{MemberId, UserId};
 use crate::database::Transaction;
@@ -73,14 +73,14 @@ pub(crate) async fn join(
         _ => {}
     }
     let user = user::require_living(transaction, user_id, field).await?;
-    // Only an accepted invitation lifts a suspension (D6). The account may have been suspended after the request was
-    // authenticated.
+    // An accepted invitation lifts the suspension by an organization (D6), and nothing else does. The account may have
+    // been suspended after the request was authenticated.
     let lifts_suspension = match joined_via {
-        JoinMethod::Invitation => true,
+        JoinMethod::Invitation => user.suspension() == Some(Suspension::ByOrganization),
         JoinMethod::JoinCode | JoinMethod::Founder | JoinMethod::Staff | JoinMethod::Platform => false,
     };
-    if user.suspended_at.is_some() && !lifts_suspension {
-        return Err(suspended_to(admission.reader(), field).into());
+    if !lifts_suspension {
+        user.require_unsuspended(transaction.deployment(), admission.reader(), field)?;
     }
     require_room_for_another(transaction, user_id, admission.reader(), field).await?;
     // Another open invitation of the same person, by address or username, serves no purpose any more.

@@ -105,6 +105,16 @@ pub async fn count_of_user(connection: &mut AsyncPgConnection, actor: &Actor, at
     Ok(of_user(reach, at_least).select(diesel::dsl::count_star()).first(connection).await?)
 }
 
+/// The organizations of which a user is an active member, except the personal one: the id, the name and the role. For
+/// staff; this doesn't check who asks.
+pub async fn roles_of(
+    connection: &mut AsyncPgConnection,
+    user_id: UserId,
+) -> Result<Vec<(OrganizationId, String, Role)>> {
+    let roles = of_user(Reach::of(user_id), Role::Viewer).order(organizations::id);
+    Ok(roles.select((organizations::id, organizations::name, members::role)).load(connection).await?)
+}
+
 type OfUser = diesel::helper_types::IntoBoxed<
     'static,
     diesel::helper_types::InnerJoinOn<

@@ -116,9 +116,8 @@ pub async fn create(
                 Founder::Self_(_) => ("name", Reader::Themselves),
                 Founder::Appointed(..) => ("ownerEmail", Reader::Another),
             };
-            if user::require_living(transaction, user_id, field).await?.suspended_at.is_some() {
-                return Err(crate::authority::actor::suspended_to(reader, field).into());
-            }
+            let user = user::require_living(transaction, user_id, field).await?;
+            user.require_unsuspended(transaction.deployment(), reader, field)?;
             joining::require_room_for_another(transaction, user_id, reader, field).await?;
             ownership::require_room_for_owner(transaction, user_id, field).await?;
             guess.mark_made();

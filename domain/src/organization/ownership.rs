@@ -66,9 +66,7 @@ pub async fn set_owner(
             }
             let user = user::by_ids(transaction, &[new_owner]).await?.pop();
             let user = user.filter(|user| user.deleted_at.is_none()).ok_or_else(no_user)?;
-            if user.suspended_at.is_some() {
-                return Err(crate::authority::actor::suspended_to(Reader::Another, "userId").into());
-            }
+            user.require_unsuspended(transaction.deployment(), Reader::Another, "userId")?;
             require_room_for_owner(transaction, new_owner, "userId").await?;
             step_down(transaction, cause, &organization, old_owner).await?;
             let mut events = Vec::new();
@@ -173,9 +171,7 @@ pub async fn transfer_ownership(
                 let message = "ownership goes to an admin only; make them an admin first";
                 return Err(Error::refused(Code::NotAnAdmin, "memberId", message));
             }
-            if user.suspended_at.is_some() {
-                return Err(crate::authority::actor::suspended_to(Reader::Another, "memberId").into());
-            }
+            user.require_unsuspended(transaction.deployment(), Reader::Another, "memberId")?;
             require_room_for_owner(transaction, new_owner, "memberId").await?;
             step_down(transaction, cause, &organization, old_owner).await?;
             member_writes::step_up(transaction, cause, id, new_owner).await?;

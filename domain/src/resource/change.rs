@@ -1,4 +1,4 @@
-//! Changing, publishing and deleting resources.
+//! Changing and publishing resources.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -10,12 +10,11 @@ use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::membership::MemberStatus;
 use crate::authority::platform_data;
 use crate::authority::rights::AccessLevel;
-use crate::base::error::{Code, Error, Refusal, Result, on_violation};
-use crate::base::id::{MemberId, ResourceId, UserId};
+use crate::base::error::{Code, Error, Result};
+use crate::base::id::{MemberId, ResourceId};
 use crate::base::{limits, text};
-use crate::database::schema::{grants, members, resources};
+use crate::database::schema::{members, resources};
 use crate::database::{Database, Transaction, rollcall_now};
-use crate::membership::collaborator;
 use crate::resource::kind::ResourceKind;
 use crate::resource::storage;
 use crate::resource::{self, Resource, Visibility};
@@ -170,44 +169,6 @@ async fn require_collected(transaction: &mut Transaction, sample: &Resource) -> 
         return Err(Error::refused(Code::Invalid, "containerId", message));
     }
     Ok(())
-}
-
-/// Deletes a resource. This requires ADMINISTER on it, and that it contains nothing. Collaborators to whom nothing else
-/// in the organization is granted leave its teams.
-pub async fn delete(database: &Database, actor: &Actor, id: ResourceId) -> Result<ResourceId> {
-    database
-        .transaction(async |transaction| {
-            let resource = resource::reach(transaction, actor, id, AccessLevel::Administer, "id").await?;
-            let collaborators = collaborators_on(transaction, id).await?;
-            let deleted = diesel::delete(resources::table.find(id)).execute(&mut **transaction).await;
-            on_violation(deleted, "resources_container_fkey", || {
-                let message =
-                    format!("something lies in this {}; delete that, or move it first", resource.kind.label());
-                Refusal::new(Code::Conflict, "id", message)
-            })?;
-            storage::change(transaction, resource.organization_id, -Decimal::from(resource.size_bytes), "id").await?;
-            let event = NewEvent::by(actor, resource.organization_id, AuditAction::ResourceDeleted, id)
-                .summary(format!("deleted {}", resource.kind.with_article()))
-                .with(json!({ "kind": resource.kind.as_str(), "resourceIds": [id.to_string()], "owner": resource.owner_id.to_string() }));
-            let organization_id = resource.organization_id;
-            let left = collaborator::leave_teams(transaction, organization_id, &collaborators).await?;
-            audit::record(transaction, [event].into_iter().chain(left)).await?;
-            Ok(id)
-        })
-        .await
-}
-
-/// The people outside to whom a resource is granted. The resource is locked so that no grant on it is created until the
-/// transaction ends, not even by somebody who takes up an invitation.
-async fn collaborators_on(transaction: &mut Transaction, id: ResourceId) -> Result<Vec<UserId>> {
-    let _: Option<ResourceId> =
-        resources::table.find(id).select(resources::id).for_update().first(&mut **transaction).await.optional()?;
-    Ok(grants::table
-        .filter(grants::resource_id.eq(id))
-        .filter(grants::outside)
-        .select(grants::user_id.assume_not_null())
-        .load(&mut **transaction)
-        .await?)
 }
 
 /// Publishes an app. This requires ADMINISTER on it. From then on its organization can't change (R60).

@@ -3,11 +3,13 @@
 pub mod change;
 pub mod collection;
 pub mod creation;
+pub mod deletion;
 pub mod grant;
 pub mod grantee;
 pub mod kind;
 pub mod list;
 mod list_statement;
+pub mod ownership;
 pub mod resource_ref;
 pub mod resource_upsert;
 pub mod run;

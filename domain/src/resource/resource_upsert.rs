@@ -10,6 +10,7 @@ use diesel_async::RunQueryDsl;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
+use crate::account::user;
 use crate::account::user_ref::{self, UserRef};
 use crate::authority::access::{self, Lock};
 use crate::authority::actor::Actor;
@@ -18,7 +19,8 @@ use crate::authority::membership::MemberStatus;
 use crate::authority::platform::PlatformScope;
 use crate::authority::platform_data;
 use crate::authority::rights::Action;
-use crate::base::error::{Code, Error, Refusal, Result};
+use crate::authority::suspension::Suspension;
+use crate::base::error::{Code, Error, Reader, Refusal, Result};
 use crate::base::id::{OrganizationId, ResourceId, UserId};
 use crate::base::sql::statement;
 use crate::base::upsert::{self, ItemRefusals, UpsertOutcome};
@@ -147,6 +149,8 @@ statement! {
 struct Known {
     existing: HashMap<(ResourceKind, String), Existing>,
     owners: HashMap<UserRef, UserId>,
+    /// Those of the owners whose accounts are suspended.
+    suspended: HashMap<UserId, Suspension>,
     active: HashSet<UserId>,
     containers: HashMap<ResourceRef, Container>,
 }
@@ -164,8 +168,8 @@ enum Planned {
 /// # Errors
 ///
 /// On `organization`: NOT_FOUND, FORBIDDEN. BLANK, TOO_MANY or QUOTA_EXCEEDED on `resources`. For each item: INVALID,
-/// BLANK or TOO_LONG; EXTERNAL_ID_TAKEN if another organization has it; NOT_FOUND on `owner` and `container`; CONFLICT
-/// while the resource or its container moves to another organization.
+/// BLANK or TOO_LONG; EXTERNAL_ID_TAKEN if another organization has it; NOT_FOUND on `owner` and `container`; SUSPENDED
+/// on `owner`; CONFLICT while the resource or its container moves to another organization.
 pub async fn upsert(
     database: &Database,
     actor: &Actor,
@@ -268,7 +272,8 @@ impl Known {
                 containers.insert(named, container.clone());
             }
         }
-        Ok(Self { existing, owners, active: active.into_iter().collect(), containers })
+        let suspended = user::suspended_among(transaction, &active).await?;
+        Ok(Self { existing, owners, suspended, active: active.into_iter().collect(), containers })
     }
 
     fn existing(&self, item: &ResourceUpsert) -> Option<&Existing> {
@@ -428,10 +433,14 @@ fn owner(item: &ResourceUpsert, known: &Known) -> Result<UserId, Refusal> {
         return Err(Refusal::new(Code::Blank, "owner", "is needed for a new resource"));
     };
     let found = known.owners.get(named).copied().filter(|id| known.active.contains(id));
-    found.ok_or_else(|| {
+    let owner = found.ok_or_else(|| {
         let message = "there is no such active member in the organization";
         Refusal::new(Code::NotFound, named.field(), message).within(["owner"])
-    })
+    })?;
+    match known.suspended.get(&owner) {
+        None => Ok(owner),
+        Some(suspension) => Err(suspension.refusal(Reader::Another, None, named.field()).within(["owner"])),
+    }
 }
 
 fn is_changed(

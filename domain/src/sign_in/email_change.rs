@@ -1,19 +1,21 @@
 //! Changes of an account's email address. The owner requests the change, and it takes effect once they confirm the
-//! link that is emailed to the new address.
+//! link that is emailed to the new address. The platform's staff give an account another address at once (R84).
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
+use crate::account::user::User;
+use crate::account::user_ref::{self, UserRef};
 use crate::account::{grant_invitation, session, user};
-use crate::authority::actor::{Actor, suspended};
+use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::mail_limit::{self, CausedMail};
 use crate::authority::{access, attempt};
 use crate::base::client::ClientNetwork;
-use crate::base::error::{Code, Error, Refusal, Result, on_violation};
+use crate::base::error::{Code, Error, Reader, Refusal, Result, on_violation};
 use crate::base::id::{EmailChangeId, OrganizationId, SessionId, TypedId, UserId};
-use crate::base::job::{MailEmailChangeLink, MailEmailChangeRequested, MailEmailChanged};
+use crate::base::job::{MailEmailChangeLink, MailEmailChangeRequested, MailEmailChanged, MailEmailSet};
 use crate::base::limits;
 use crate::base::secret::{Purpose, Token};
 use crate::base::sql::Prepare as _;
@@ -43,8 +45,8 @@ pub struct EmailChange {
     pub id: EmailChangeId,
     /// The account.
     pub user_id: UserId,
-    /// The session that requested the change.
-    pub session_id: SessionId,
+    /// The session that requested the change. `None` if the platform's staff made it.
+    pub session_id: Option<SessionId>,
     /// The address that the account had at the time of the request.
     pub old_email: EmailAddress,
     /// The new address.
@@ -75,8 +77,8 @@ impl EmailChange {
     }
 }
 
-fn taken() -> Refusal {
-    Refusal::new(Code::EmailTaken, "token", "another account has this address; name one that has none")
+fn taken(field: &str) -> Refusal {
+    Refusal::new(Code::EmailTaken, field, "another account has this address; name one that has none")
 }
 
 /// Emails a link to the new address, and a notice to the old one. A newer request makes the link of an older one
@@ -170,14 +172,14 @@ pub async fn by_token(database: &Database, token: &str) -> Result<EmailChange> {
     if let Some(refusal) = change.why_closed(now(&connection).await?) {
         return Err(refusal.into());
     }
-    require_session(&mut connection, change.user_id, change.session_id).await?;
+    require_session(&mut connection, &change).await?;
     Ok(change)
 }
 
 /// Fails with REVOKED if the session that requested the change was ended. The email to the old address advises people
 /// to end it, and that must stop the change too.
-async fn require_session(connection: &mut AsyncPgConnection, user_id: UserId, session_id: SessionId) -> Result<()> {
-    if session::by_ids(connection, user_id, &[session_id]).await?.is_empty() {
+async fn require_session(connection: &mut AsyncPgConnection, change: &EmailChange) -> Result<()> {
+    if session::by_ids(connection, change.user_id, change.session_id.as_slice()).await?.is_empty() {
         let message = "the session that asked for this was ended; ask for the change again";
         return Err(Error::refused(Code::Revoked, "token", message));
     }
@@ -187,17 +189,16 @@ async fn require_session(connection: &mut AsyncPgConnection, user_id: UserId, se
 /// Gives the account the new address and returns it. This needs no session: whoever holds the token can read the
 /// emails to that address.
 pub async fn confirm(database: &Database, token: &str) -> Result<EmailAddress> {
-    let EmailChange { id, user_id, session_id, new_email, .. } = by_token(database, token).await?;
+    let change = by_token(database, token).await?;
+    let EmailChange { id, user_id, new_email, .. } = &change;
+    let (id, user_id) = (*id, *user_id);
     database
         .transaction(async |transaction| {
             access::lock_users(transaction, &[user_id]).await?;
-            if user::by_id(transaction, user_id).await?.suspended_at.is_some() {
-                return Err(suspended("token").into());
-            }
-            require_session(transaction, user_id, session_id).await?;
-            let organizations = user::organizations_of(transaction, user_id).await?;
-            access::lock_organizations(transaction, &organizations).await?;
-            access::lock_memberships(transaction, &[user_id]).await?;
+            let user = user::by_id(transaction, user_id).await?;
+            user.require_unsuspended(transaction.deployment(), Reader::Themselves, "token")?;
+            require_session(transaction, &change).await?;
+            let organizations = lock_around(transaction, user_id).await?;
             let at = now(transaction).await?;
             let confirmed = diesel::update(
                 email_changes::table
@@ -213,17 +214,7 @@ pub async fn confirm(database: &Database, token: &str) -> Result<EmailAddress> {
                 let closed = by_id(transaction, id).await?.and_then(|change| change.why_closed(at));
                 return Err(closed.ok_or(Error::Bug("a change that can't be confirmed is closed"))?.into());
             }
-            let updated = diesel::update(users::table.find(user_id))
-                .set((users::email.eq(&new_email), users::folded_email.eq(new_email.folded())))
-                .prepared()
-                .execute(&mut **transaction)
-                .await;
-            // Somebody else has the address, perhaps already since before the request.
-            on_violation(updated, "users_email_key", taken)?;
-            // Invitations of this address to organizations that the person is already a member of have no purpose any
-            // more.
-            let mut events = revoke_invitations(transaction, user_id, &organizations).await?;
-            events.extend(grant_invitation::take_up(transaction, user_id, &new_email).await?);
+            let mut events = give(transaction, user_id, new_email, &organizations, "token").await?;
             transaction.enqueue(&MailEmailChanged { email_change_id: id }).await?;
             let personal = user::personal_organization_id(transaction, user_id).await?;
             events.push(
@@ -235,6 +226,98 @@ pub async fn confirm(database: &Database, token: &str) -> Result<EmailAddress> {
             Ok(new_email.clone())
         })
         .await
+}
+
+/// Gives an account another address, on behalf of staff (R84). Links and digits under way to the old address end, both
+/// for signing in and for another change; the account's sessions and keys stay. Both addresses are told. If it is the
+/// account's address already, nothing changes.
+///
+/// # Errors
+///
+/// On `user`: FORBIDDEN for everyone except staff; NOT_FOUND; CONFLICT if the address has just changed. On `email`:
+/// INVALID and the like; EMAIL_TAKEN if another account has it.
+pub async fn set(database: &Database, actor: &Actor, named: &UserRef, email: &str) -> Result<User> {
+    let remedy = "people change their own address, and platform keys set addresses by upsertUsers";
+    let operator = actor.require_staff("user", remedy)?;
+    let email = EmailAddress::parse("email", email)?;
+    database
+        .transaction(async |transaction| {
+            let user_id = user_ref::find_named(transaction, named).await?;
+            let user = user::by_id(transaction, user_id).await?;
+            let old_email = match &user.email {
+                Some(old_email) if *old_email == email => return Ok(user),
+                Some(old_email) => old_email.clone(),
+                None => return Err(just_changed()),
+            };
+            // Signing in locks its request before the account.
+            super::end_requests_to(transaction, &old_email).await?;
+            access::lock_users(transaction, &[user_id]).await?;
+            if user::by_id(transaction, user_id).await?.email.as_ref() != Some(&old_email) {
+                return Err(just_changed());
+            }
+            let organizations = lock_around(transaction, user_id).await?;
+            end_open(transaction, user_id).await?;
+            let mut events = give(transaction, user_id, &email, &organizations, "email").await?;
+            let (id, at) = (EmailChangeId::new(), now(transaction).await?);
+            diesel::insert_into(email_changes::table)
+                .values((
+                    email_changes::id.eq(id),
+                    email_changes::user_id.eq(user_id),
+                    email_changes::old_email.eq(&old_email),
+                    email_changes::new_email.eq(&email),
+                    email_changes::status.eq(EmailChangeStatus::Confirmed),
+                    email_changes::created_at.eq(at),
+                    email_changes::confirmed_at.eq(at),
+                ))
+                .execute(&mut **transaction)
+                .await?;
+            let mails = [false, true].map(|to_new| MailEmailSet { email_change_id: id, to_new });
+            transaction.enqueue_all(&mails).await?;
+            let personal = user::personal_organization_id(transaction, user_id).await?;
+            events.push(
+                NewEvent::by(operator.actor(), personal, AuditAction::UserEmailChanged, user_id)
+                    .summary("gave the account another address")
+                    .about(user_id),
+            );
+            let changed = user::by_id(transaction, user_id).await?;
+            audit::record(transaction, events).await?;
+            Ok(changed)
+        })
+        .await
+}
+
+fn just_changed() -> Error {
+    Error::refused(Code::Conflict, "user", "the account's address has just changed; look again")
+}
+
+/// Locks what a new address of the account changes, and returns the organizations of which it is a member. The caller
+/// has locked the account's row.
+async fn lock_around(transaction: &mut Transaction, user_id: UserId) -> Result<Vec<OrganizationId>> {
+    let organizations = user::organizations_of(transaction, user_id).await?;
+    access::lock_organizations(transaction, &organizations).await?;
+    access::lock_memberships(transaction, &[user_id]).await?;
+    Ok(organizations)
+}
+
+/// Gives the account an address, and what was shared with the address. Returns the events of that.
+async fn give(
+    transaction: &mut Transaction,
+    user_id: UserId,
+    email: &EmailAddress,
+    organizations: &[OrganizationId],
+    field: &str,
+) -> Result<Vec<NewEvent>> {
+    let updated = diesel::update(users::table.find(user_id))
+        .set((users::email.eq(email), users::folded_email.eq(email.folded())))
+        .prepared()
+        .execute(&mut **transaction)
+        .await;
+    // Somebody else has the address, perhaps already since before the request.
+    on_violation(updated, "users_email_key", || taken(field))?;
+    // Invitations of this address to organizations that the person is already a member of have no purpose any more.
+    let mut events = revoke_invitations(transaction, user_id, organizations).await?;
+    events.extend(grant_invitation::take_up(transaction, user_id, email).await?);
+    Ok(events)
 }
 
 /// Revokes the invitations to an account's new address of those organizations of which it is a member already.

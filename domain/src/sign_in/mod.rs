@@ -17,12 +17,13 @@ use crate::account::new_account::{self, NewUser};
 use crate::account::session::{self, NewSession, Session};
 use crate::account::user::{self, User};
 use crate::authority::access;
-use crate::authority::actor::{Actor, suspended};
+use crate::authority::actor::Actor;
 use crate::authority::attempt::{self, Count, PendingAttempts};
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::issued::Issued;
+use crate::authority::suspension::Suspension;
 use crate::base::client::ClientNetwork;
-use crate::base::error::{Code, Error, Refusal, Result};
+use crate::base::error::{Code, Error, Reader, Refusal, Result};
 use crate::base::id::{InvitationId, SignInRequestId, TypedId, UserId};
 use crate::base::job::{JobClaim, MailSignIn};
 use crate::base::secret::{Purpose, Token};
@@ -430,7 +431,8 @@ pub struct SignedIn {
     pub user: User,
     /// The new session.
     pub session: Session,
-    /// Whether the account is suspended, and could sign in only because of a pending invitation (D6).
+    /// Whether an organization has suspended the account, which could sign in only because of a pending invitation
+    /// (D6).
     pub suspended: bool,
     /// The invitation for which the sign-in was requested (R20).
     pub invitation_id: Option<InvitationId>,
@@ -476,10 +478,19 @@ pub async fn sign_in(database: &Database, proof: &Proof, new: &NewSession, clien
                         let message = "the account of this address has just changed; try again";
                         return Err(Error::refused(Code::Conflict, field, message));
                     }
-                    let is_suspended = user.suspended_at.is_some();
-                    if is_suspended && !has_open_invitation(transaction, user.id, &email).await? {
-                        return Err(suspended(field).into());
-                    }
+                    let is_suspended = match user.suspension() {
+                        None => false,
+                        Some(Suspension::ByOrganization)
+                            if has_open_invitation(transaction, user.id, &email).await? =>
+                        {
+                            true
+                        }
+                        // Whoever reads the address's emails may know what became of its account.
+                        Some(suspension @ (Suspension::ByOrganization | Suspension::ByPlatform)) => {
+                            let support = transaction.deployment().support_email.as_ref();
+                            return Err(suspension.refusal(Reader::Themselves, support, field).into());
+                        }
+                    };
                     events.extend(grant_invitation::take_up(transaction, user.id, &email).await?);
                     let personal = user::personal_organization_id(transaction, user.id).await?;
                     (user, personal, is_suspended)
@@ -504,6 +515,19 @@ pub async fn sign_in(database: &Database, proof: &Proof, new: &NewSession, clien
         })
         .await;
     tried.refund_if_right(signed_in).await
+}
+
+/// Ends the requests to sign in with an address, whose links and digits no longer sign anybody in. The caller locks the
+/// address's account afterwards, as signing in does.
+async fn end_requests_to(transaction: &mut Transaction, email: &EmailAddress) -> Result<()> {
+    diesel::update(
+        sign_in_requests::table.filter(sign_in_requests::email.eq(email)).filter(sign_in_requests::used_at.is_null()),
+    )
+    .set(sign_in_requests::used_at.eq(rollcall_now().nullable()))
+    .prepared()
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
 }
 
 async fn has_open_invitation(transaction: &mut Transaction, user_id: UserId, email: &EmailAddress) -> Result<bool> {

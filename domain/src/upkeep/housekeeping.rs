@@ -10,7 +10,7 @@ use crate::authority::{attempt, expiry};
 use crate::base::error::Result;
 use crate::base::job::JobClaim;
 use crate::base::limits;
-use crate::database::Database;
+use crate::database::{Database, idempotency};
 use crate::departure::{account_deletion, organization_deletion};
 use crate::event::delivery;
 use crate::membership::invitation::{self, Invitation};
@@ -47,6 +47,8 @@ pub enum Sweep {
     ReservedNames,
     /// Deletes counts of attempts whose window is over.
     Attempts,
+    /// Deletes what became of requests with an idempotency key that are older than [`limits::IDEMPOTENCY_RETENTION`].
+    IdempotencyKeys,
     /// Deletes webhook deliveries that are older than [`limits::WEBHOOK_DELIVERY_RETENTION`].
     WebhookDeliveries,
     /// Marks invitations as failed whose email will never be sent, since its job was lost.
@@ -63,7 +65,7 @@ pub enum Sweep {
 
 impl Sweep {
     /// Every sweep.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::JoinCodes,
         Self::Invitations,
         Self::Transfers,
@@ -74,6 +76,7 @@ impl Sweep {
         Self::AccountDeletions,
         Self::ReservedNames,
         Self::Attempts,
+        Self::IdempotencyKeys,
         Self::WebhookDeliveries,
         Self::UnsentInvitations,
         Self::StalledWebhooks,
@@ -95,6 +98,7 @@ impl Sweep {
             Self::AccountDeletions => "account_deletions",
             Self::ReservedNames => "reserved_names",
             Self::Attempts => "attempts",
+            Self::IdempotencyKeys => "idempotency_keys",
             Self::WebhookDeliveries => "webhook_deliveries",
             Self::UnsentInvitations => "unsent_invitations",
             Self::StalledWebhooks => "stalled_webhooks",
@@ -157,6 +161,7 @@ pub async fn sweep_chunk(database: &Database, sweep: Sweep, claim: JobClaim<'_>)
                 Sweep::AccountDeletions => account_deletion::prune(transaction, LIMIT).await?,
                 Sweep::ReservedNames => reserved_name::prune(transaction, LIMIT).await?,
                 Sweep::Attempts => attempt::prune(transaction, LIMIT).await?,
+                Sweep::IdempotencyKeys => idempotency::prune(transaction, LIMIT).await?,
                 Sweep::WebhookDeliveries => delivery::prune_deliveries(transaction, LIMIT).await?,
                 Sweep::UnsentInvitations => invitation::sweep_unsent(transaction, LIMIT).await?,
                 Sweep::StalledWebhooks => delivery::sweep_stalled(transaction, LIMIT).await?,

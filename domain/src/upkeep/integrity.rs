@@ -45,7 +45,8 @@ const INVARIANTS: &[Invariant] = &[
         name: "each owner's account lives (D2)",
         broken: "SELECT o.id FROM organizations o JOIN members m ON m.organization_id = o.id AND m.role = 'owner' AND m.status = 'active' \
              JOIN users u ON u.id = m.user_id \
-             WHERE o.deleted_at IS NULL AND (u.deleted_at IS NOT NULL OR u.suspended_at IS NOT NULL AND o.personal_user_id IS NULL)",
+             WHERE o.deleted_at IS NULL AND (u.deleted_at IS NOT NULL \
+             OR u.suspended_at IS NOT NULL AND u.platform_suspension IS NULL AND o.personal_user_id IS NULL)",
         id: id::<OrganizationId>,
     },
     Invariant {
@@ -63,9 +64,10 @@ const INVARIANTS: &[Invariant] = &[
         id: id::<MemberId>,
     },
     Invariant {
-        name: "a suspended account belongs to no organization (D6)",
+        name: "an account that an organization suspended belongs to no organization (D6)",
         broken: "SELECT m.id FROM members m JOIN users u ON u.id = m.user_id JOIN organizations o ON o.id = m.organization_id \
-             WHERE m.status = 'active' AND u.suspended_at IS NOT NULL AND o.personal_user_id IS NULL AND o.deleted_at IS NULL",
+             WHERE m.status = 'active' AND u.suspended_at IS NOT NULL AND u.platform_suspension IS NULL AND o.personal_user_id IS NULL \
+             AND o.deleted_at IS NULL",
         id: id::<MemberId>,
     },
     Invariant {
@@ -97,9 +99,9 @@ const INVARIANTS: &[Invariant] = &[
         id: id::<ApiKeyId>,
     },
     Invariant {
-        name: "no key of a suspended account works (R32)",
+        name: "an account that an organization suspended has no keys (R32)",
         broken: "SELECT k.id FROM api_keys k JOIN users u ON u.id = k.user_id \
-             WHERE u.suspended_at IS NOT NULL AND k.revoked_at IS NULL AND NOT k.service",
+             WHERE u.suspended_at IS NOT NULL AND u.platform_suspension IS NULL AND k.revoked_at IS NULL AND NOT k.service",
         id: id::<ApiKeyId>,
     },
     Invariant {
@@ -398,7 +400,20 @@ const INVARIANTS: &[Invariant] = &[
     Invariant {
         name: "no webhook is ahead of its organization's log (R75)",
         broken: "SELECT w.id FROM webhooks w LEFT JOIN audit_heads h ON h.organization_id = w.organization_id \
-             WHERE w.cursor > coalesce(h.sequence, 0)",
+             WHERE w.organization_id IS NOT NULL AND w.cursor > coalesce(h.sequence, 0)",
+        id: id::<WebhookId>,
+    },
+    Invariant {
+        name: "no webhook of the platform is ahead of the feed (R90)",
+        broken: "SELECT w.id FROM webhooks w WHERE w.organization_id IS NULL \
+             AND w.cursor_feed_position > (SELECT max(feed_position) FROM audit_events)",
+        id: id::<WebhookId>,
+    },
+    Invariant {
+        name: "webhooks of the platform have told nothing that their keys don't reach (R85, R90)",
+        broken: "SELECT DISTINCT w.id FROM webhooks w JOIN platform_keys k ON k.id = w.platform_key_id AND k.limited \
+             JOIN webhook_deliveries d ON d.webhook_id = w.id JOIN organizations o ON o.id = d.log_id WHERE NOT EXISTS ( \
+             SELECT FROM platform_key_organizations r WHERE r.platform_key_id = k.id AND r.organization_id = d.log_id)",
         id: id::<WebhookId>,
     },
     Invariant {

@@ -16,11 +16,18 @@ use crate::mail::{Envelope, Mail, RenderError};
 pub struct AccountDeletedMail {
     /// When the account was deleted.
     pub deleted_at: DateTime<Utc>,
+    /// Whether the platform deleted it, and not the recipient.
+    pub by_platform: bool,
 }
 
 impl AccountDeletedMail {
     /// Renders the email. It greets the recipient by the envelope's name.
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
+        let at = time(self.deleted_at);
+        let deleted = match self.by_platform {
+            true => format!("The platform deleted your account on {at}"),
+            false => format!("We deleted your account on {at}, as you asked"),
+        };
         Document {
             subject: "Your Rollcall account was deleted".into(),
             preheader: "You left every organization, and your name and email address were removed.".into(),
@@ -28,9 +35,8 @@ impl AccountDeletedMail {
             blocks: vec![
                 greeting(&envelope),
                 paragraph(format!(
-                    "We deleted your account on {}, as you asked. You left every organization, and what you owned in \
-                    each now belongs to its owner. Your sessions and API keys have ended.",
-                    time(self.deleted_at)
+                    "{deleted}. You left every organization, and what you owned in each now belongs to its owner. Your \
+                    sessions and API keys have ended."
                 )),
                 paragraph(
                     "Your name, username and email address were removed from the account. Everything in your personal \
@@ -56,7 +62,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailAccou
     let found = account_deletion::by_user_id(&mut reader, user_id).await.map_err(job_error)?;
     drop(reader);
     let Some(deletion) = found else { return Ok(()) };
-    let mail = AccountDeletedMail { deleted_at: deletion.deleted_at };
+    let mail = AccountDeletedMail { deleted_at: deletion.deleted_at, by_platform: deletion.by_platform };
     let envelope = Envelope {
         key: format!("account-deleted.{user_id}"),
         address: deletion.email.to_string(),

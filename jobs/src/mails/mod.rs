@@ -1,6 +1,7 @@
 //! The emails, one file each: its facts, its text, and the handler of the job that sends it.
 
 pub(crate) mod account_deleted;
+pub(crate) mod account_notice;
 pub(crate) mod credits_spent;
 pub(crate) mod departure_receipt;
 pub(crate) mod email_change;
@@ -25,9 +26,10 @@ pub(crate) mod upgrade_requested;
 pub(crate) mod webhook_disabled;
 
 pub use account_deleted::AccountDeletedMail;
+pub use account_notice::{AccountNotice, AccountNoticeMail};
 pub use credits_spent::CreditsSpentMail;
 pub use departure_receipt::{Count, DepartureToLeaverMail, DepartureToOwnerMail, Moved};
-pub use email_change::{EmailChangeLinkMail, EmailChangeRequestedMail, EmailChangedMail};
+pub use email_change::{EmailChangeLinkMail, EmailChangeRequestedMail, EmailChangedMail, EmailSetMail};
 pub use grant_invitation::GrantInvitationMail;
 pub use invitation::InvitationMail;
 pub use invitation_accepted::InvitationAcceptedMail;

@@ -23,11 +23,12 @@ use rollcall_domain::departure::receipt::MembershipEnding;
 use rollcall_domain::membership::invitation_grants::GrantInWords;
 use rollcall_jobs::mail::{Envelope, Mail, Mailbox, Mailer, SendError};
 use rollcall_jobs::mails::{
-    AccountDeletedMail, Count, CreditsSpentMail, DepartureToLeaverMail, DepartureToOwnerMail, EmailChangeLinkMail,
-    EmailChangeRequestedMail, EmailChangedMail, GrantInvitationMail, InvitationAcceptedMail, InvitationMail,
-    InvitationReminderMail, JoinedByCodeMail, MembershipEnd, MembershipEndedMail, MembershipRestoredMail, Moved,
-    NewSignInMail, OwnerReplacedMail, OwnerSetMail, OwnerWelcomeMail, OwnershipTransferredMail, RoleChangedMail,
-    SignInMail, TransferAnswer, TransferAnsweredMail, TransferOfferMail, UpgradeRequestedMail, WebhookDisabledMail,
+    AccountDeletedMail, AccountNotice, AccountNoticeMail, Count, CreditsSpentMail, DepartureToLeaverMail,
+    DepartureToOwnerMail, EmailChangeLinkMail, EmailChangeRequestedMail, EmailChangedMail, EmailSetMail,
+    GrantInvitationMail, InvitationAcceptedMail, InvitationMail, InvitationReminderMail, JoinedByCodeMail,
+    MembershipEnd, MembershipEndedMail, MembershipRestoredMail, Moved, NewSignInMail, OwnerReplacedMail, OwnerSetMail,
+    OwnerWelcomeMail, OwnershipTransferredMail, RoleChangedMail, SignInMail, TransferAnswer, TransferAnsweredMail,
+    TransferOfferMail, UpgradeRequestedMail, WebhookDisabledMail,
 };
 use rust_decimal::Decimal;
 use url::Url;
@@ -193,7 +194,7 @@ fn addresses_can_be_copied() {
         assert!(!mail.text.contains('\u{2060}') && !mail.html.contains('\u{2060}'), "{label}");
         found += copied.iter().filter(|address| mail.text.contains(*address) && mail.html.contains(*address)).count();
     }
-    assert_eq!(found, 3);
+    assert_eq!(found, 5);
 }
 
 #[test]
@@ -604,12 +605,6 @@ fn mails(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
         new_owner_username: names.username.into(),
         replaced_at: at(14),
     };
-    let webhook_disabled = WebhookDisabledMail {
-        organization_name: names.organization.into(),
-        host: "hooks.example.org".into(),
-        error: Some(format!("503 {}", names.resource)),
-        webhook_id: "whk_01m80mff7qeqnawy0e1cm38ebs".into(),
-    };
     let accepted = InvitationAcceptedMail {
         organization_name: names.organization.into(),
         member_name: names.person.into(),
@@ -642,14 +637,19 @@ fn mails(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
         ("email_change_link", change_link.render(grace()).unwrap()),
         ("email_change_requested", change_requested.render(grace()).unwrap()),
         ("email_changed", changed.render(grace()).unwrap()),
-        ("account_deleted", AccountDeletedMail { deleted_at: at(14) }.render(grace()).unwrap()),
+        ("email_set_old", email_set(names, false).render(grace()).unwrap()),
+        ("email_set_new", email_set(names, true).render(grace()).unwrap()),
+        ("account_suspended", account_notice(names, AccountNotice::Suspended).render(grace()).unwrap()),
+        ("account_suspension_lifted", account_notice(names, AccountNotice::SuspensionLifted).render(grace()).unwrap()),
+        ("account_sessions_ended", account_notice(names, AccountNotice::SessionsEnded).render(grace()).unwrap()),
+        ("account_deleted", deletion_mail(false).render(grace()).unwrap()),
         ("invitation_reminder", reminder.render(grace()).unwrap()),
         ("invitation_accepted", accepted.render(grace()).unwrap()),
         ("role_changed", role_changed(names).render(grace()).unwrap()),
         ("membership_ended", membership_ended(names).render(grace()).unwrap()),
         ("membership_restored", membership_restored(names).render(grace()).unwrap()),
         ("ownership_transferred", transferred(names, true).render(grace()).unwrap()),
-        ("webhook_disabled", webhook_disabled.render(grace()).unwrap()),
+        ("webhook_disabled", webhook_disabled(names).render(grace()).unwrap()),
         ("credits_spent", credits_spent(names, 80).render(grace()).unwrap()),
         ("upgrade_requested", upgrade_requested(names).render(envelope(None)).unwrap()),
         ("owner_set", owner_set.render(grace()).unwrap()),
@@ -668,6 +668,28 @@ fn mails(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
     ]
 }
 
+fn email_set(names: &Names<'_>, to_new: bool) -> EmailSetMail {
+    EmailSetMail {
+        username: names.username.into(),
+        new_address: "grace@navy.example".into(),
+        changed_at: at(14),
+        to_new,
+    }
+}
+
+fn account_notice(names: &Names<'_>, notice: AccountNotice) -> AccountNoticeMail {
+    AccountNoticeMail {
+        notice,
+        username: names.username.into(),
+        done_at: at(14),
+        sign_in_link: "https://rollcall.example/sign-in".parse().unwrap(),
+    }
+}
+
+fn deletion_mail(by_platform: bool) -> AccountDeletedMail {
+    AccountDeletedMail { deleted_at: at(14), by_platform }
+}
+
 fn credits_spent(names: &Names, percent: i32) -> CreditsSpentMail {
     CreditsSpentMail {
         organization_name: names.organization.into(),
@@ -675,6 +697,15 @@ fn credits_spent(names: &Names, percent: i32) -> CreditsSpentMail {
         purchased: Decimal::from(500),
         available: Decimal::new(99_999, 3),
         upgrade_url: Some("https://example.org/plans".parse().unwrap()),
+    }
+}
+
+fn webhook_disabled(names: &Names) -> WebhookDisabledMail {
+    WebhookDisabledMail {
+        organization_name: Some(names.organization.into()),
+        host: "hooks.example.org".into(),
+        error: Some(format!("503 {}", names.resource)),
+        webhook_id: "whk_01m80mff7qeqnawy0e1cm38ebs".into(),
     }
 }
 
@@ -739,8 +770,10 @@ fn variants(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
     let by_nobody = RoleChangedMail { changed_by: None, ..role_changed(names) };
     let spent = CreditsSpentMail { upgrade_url: None, ..credits_spent(names, 100) };
     let wordless = UpgradeRequestedMail { message: None, email: None, ..upgrade_requested(names) };
+    let of_platform = WebhookDisabledMail { organization_name: None, error: None, ..webhook_disabled(names) };
     let unknown_device = NewSignInMail { user_agent: None, ..new_sign_in() };
     vec![
+        ("account_deleted by the platform", deletion_mail(true).render(envelope(None)).unwrap()),
         ("departure_to_owner of a deleted account", account_deleted.render(envelope(None)).unwrap()),
         ("membership_ended by deactivation", deactivated_now.render(envelope(None)).unwrap()),
         ("departure_to_leaver of a suspended account", deactivated_and_done.render(envelope(None)).unwrap()),
@@ -749,6 +782,7 @@ fn variants(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
         ("role_changed by nobody", by_nobody.render(envelope(None)).unwrap()),
         ("new_sign_in on an unknown device", unknown_device.render(envelope(None)).unwrap()),
         ("credits_spent to the last", spent.render(envelope(None)).unwrap()),
+        ("webhook_disabled of the platform", of_platform.render(envelope(None)).unwrap()),
         ("upgrade_requested without a word", wordless.render(envelope(None)).unwrap()),
         ("invitation without inviter", anonymous.render(envelope(None)).unwrap()),
         ("invitation without grants and message", bare_invitation.render(envelope(None)).unwrap()),

@@ -14,6 +14,7 @@ use rollcall_domain::authority::access::{self, Permit};
 use rollcall_domain::authority::actor::Actor;
 use rollcall_domain::authority::audit::AuditEvent;
 use rollcall_domain::base::id::{DepartureId, OrganizationId};
+use rollcall_domain::base::limits;
 use rollcall_domain::database::Endpoint;
 use rollcall_domain::database::listener::Listener;
 use rollcall_domain::departure::following::{self, ProgressMark};
@@ -178,7 +179,8 @@ impl Hub {
     /// Serves the followers on one connection, until it is lost or nobody has needed it for some time.
     async fn run_once(&self, endpoint: &Endpoint, is_failing: &mut bool) -> Result<()> {
         let too_slow = |elapsed| Error::Unavailable(Box::new(elapsed));
-        let mut listener = timeout(PATIENCE, Listener::connect(endpoint)).await.map_err(too_slow)??;
+        let listener = timeout(PATIENCE, Listener::connect(endpoint, "rollcall subscriptions"));
+        let mut listener = listener.await.map_err(too_slow)??;
         loop {
             let is_idle = self.is_idle();
             let seen = match is_idle {
@@ -224,7 +226,7 @@ impl Hub {
             }
         }
         let pages = feed::pages(listener, &positions).await?;
-        let feed = platform_feed::read_on(listener, &readers).await?;
+        let feed = platform_feed::read_on(listener, &readers, limits::FEED_PAGE).await?;
         let departures = following::read(listener, &departures.into_iter().collect::<Vec<_>>()).await?;
         // The right to see is read after what is to be seen. So whoever loses it gets nothing that was committed later.
         let actors: HashSet<Actor> = seen.iter().map(|follower| (*follower.actor).clone()).collect();

@@ -256,6 +256,11 @@ impl TestApp {
         }
     }
 
+    /// kill -9 for the API.
+    pub fn kill_api(&mut self) {
+        self.api.take().unwrap().kill();
+    }
+
     pub async fn start_api(&mut self) {
         self.started += 1;
         let (api, url) = Process::api(&self.folder.0, &self.settings, self.started).await;

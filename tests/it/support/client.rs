@@ -84,9 +84,21 @@ impl Client {
 
     /// The same platform key, acting for a person.
     pub fn on_behalf_of(&self, named: &str) -> Self {
-        let headers = [(reqwest::header::HeaderName::from_static("rollcall-on-behalf-of"), named.parse().unwrap())];
-        let builder = reqwest::Client::builder().timeout(PATIENCE).no_proxy();
-        Self { http: builder.default_headers(headers.into_iter().collect()).build().unwrap(), ..self.clone() }
+        self.with_headers(&[("rollcall-on-behalf-of", named)], PATIENCE)
+    }
+
+    /// The same person, whose requests have this idempotency key.
+    pub fn under(&self, key: &str) -> Self {
+        self.with_headers(&[("idempotency-key", key)], PATIENCE)
+    }
+
+    /// The same person over connections of its own, whose requests have these headers and wait no longer than this.
+    pub fn with_headers(&self, headers: &[(&'static str, &str)], patience: std::time::Duration) -> Self {
+        let parse = |(name, value): &(&'static str, &str)| {
+            (reqwest::header::HeaderName::from_static(name), value.parse().unwrap())
+        };
+        let builder = reqwest::Client::builder().timeout(patience).no_proxy();
+        Self { http: builder.default_headers(headers.iter().map(parse).collect()).build().unwrap(), ..self.clone() }
     }
 
     /// Sends an operation.

@@ -1,5 +1,6 @@
 """A client of Rollcall, the organization service, for a platform's own services."""
 
+from ._transport import RequestOptions
 from .client import AsyncRollcallClient, RollcallClient
 from .errors import (
     BadRequest,
@@ -27,6 +28,7 @@ __all__ = [
     "Forbidden",
     "RateLimited",
     "RequestError",
+    "RequestOptions",
     "RollcallClient",
     "RollcallError",
     "TransportError",

@@ -22,6 +22,8 @@ class WebhookData(BaseModel):
     """The event's id, the same in every repeat of the delivery."""
     organization_id: str | None
     """None for an event of the deployment's own log."""
+    organization_external_id: str | None = None
+    """The platform's own id of the organization; in deliveries of a webhook of the platform."""
     sequence: int
     """The event's place in the organization's log."""
     actor_kind: ActorKind

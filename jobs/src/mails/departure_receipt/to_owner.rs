@@ -37,12 +37,12 @@ impl DepartureToOwnerMail {
             MembershipEnding::Left => format!("{leaver} left {organization}"),
             MembershipEnding::Removed => format!("{leaver} was removed from {organization}"),
             MembershipEnding::Deactivated => format!("{leaver} was deactivated in {organization}"),
-            MembershipEnding::Deleted => format!("A member of {organization} deleted their account"),
+            MembershipEnding::Deleted => format!("The account of a member of {organization} was deleted"),
         };
         let total = self.moved.total();
         let gone = match self.ending {
             // A deleted account has neither name nor username left.
-            MembershipEnding::Deleted => "Someone who deleted their account".to_owned(),
+            MembershipEnding::Deleted => "Someone whose account was deleted".to_owned(),
             MembershipEnding::Left | MembershipEnding::Removed | MembershipEnding::Deactivated => {
                 format!("{leaver} (@{})", name(&self.leaver_username))
             }

@@ -1,8 +1,10 @@
-//! The emails about a change of address: the link that goes to the new address, and what the old address is told.
+//! The emails about a change of address: the link that goes to the new address, what the old address is told, and what
+//! both are told if the platform's staff have changed it.
 
 pub(crate) mod changed;
 pub(crate) mod link;
 pub(crate) mod requested;
+pub(crate) mod set;
 
 use apalis_diesel::JobError;
 pub use changed::EmailChangedMail;
@@ -11,6 +13,7 @@ pub use requested::EmailChangeRequestedMail;
 use rollcall_domain::account::user::{self, User};
 use rollcall_domain::base::id::EmailChangeId;
 use rollcall_domain::sign_in::email_change::{self, EmailChange};
+pub use set::EmailSetMail;
 
 use crate::context::{Context, connection, job_error};
 

@@ -216,6 +216,7 @@ class AsyncOperations(AsyncBaseOperations):
                   status
                   expiresAt
                 }
+                acceptUrls
                 userErrors {
                   ...UserErrorFields
                 }

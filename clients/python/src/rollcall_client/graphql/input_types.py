@@ -59,10 +59,10 @@ class CreateOrganizationInput(BaseModel):
 class CreateWebhookInput(BaseModel):
     """The webhook to create."""
 
-    organization_id: str
-    "The organization whose events are delivered."
+    organization_id: Optional[str] = None
+    "The organization whose events are delivered. Left out by platform keys with EVENTS_READ and by staff, for the\nevents of all organizations, or of those that the key reaches."
     url: str
-    "The URL to deliver to: `https://…` at a public address, up to 2,000 characters."
+    "The URL to deliver to: `https://…` at a public address, up to 2,000 characters. A webhook of the platform may\nalso lead to a private address, and there to `http://…`."
     events: list[str]
     "The audit log's actions to subscribe to, such as `organization.member_joined`; `*` for all."
 
@@ -141,6 +141,8 @@ class InviteMembersInput(BaseModel):
     "1 to 50 people. Either all of them are invited or nobody is."
     message: Optional[str] = None
     "A message to these people, up to 1000 characters, which their emails and the invitation's page show. It can't\ncontain links."
+    send_mail: Optional[bool] = True
+    "Whether each of them gets an email, and a reminder before the invitation expires. Only platform keys with\nMEMBERS_WRITE may say false; they get `acceptUrls` instead, to deliver by themselves."
 
 
 class MemberPermissionsInput(BaseModel):

@@ -12,6 +12,7 @@ class InviteMembers(BaseModel):
 
 class InviteMembersInviteMembers(BaseModel):
     invitations: Optional[list["InviteMembersInviteMembersInvitations"]]
+    accept_urls: Optional[list[str]]
     user_errors: list["InviteMembersInviteMembersUserErrors"]
 
 

@@ -216,6 +216,7 @@ class Operations(BaseOperations):
                   status
                   expiresAt
                 }
+                acceptUrls
                 userErrors {
                   ...UserErrorFields
                 }
