@@ -1,5 +1,6 @@
 //! Staff commands for the command line. The audit log shows the name of the operating system's user.
 
+mod import;
 mod jobs;
 mod platform_keys;
 mod users;
@@ -79,6 +80,11 @@ pub enum Command {
         #[arg(long)]
         workspace_limit: Option<i32>,
     },
+    /// Bring in a platform's accounts, organizations and resources from a file, as upsertUsers and the like do (R88).
+    ///
+    /// What is refused is said line by line, and the rest is brought in all the same. Run it again after an
+    /// interruption or a correction: what is as it should be stays unchanged. No email is sent.
+    Import(import::Arguments),
     /// Check every invariant on the whole database. Fails if one is broken, and says what breaks it.
     Verify,
     /// Check that an organization's audit log is intact. Fails at the first broken event (R74).
@@ -130,6 +136,7 @@ pub async fn run(settings: &Settings, command: Command) -> anyhow::Result<()> {
             };
             set_plan(&opened.database, organization, command).await
         }
+        Command::Import(arguments) => import::run(&opened.database, staff_name(), arguments).await,
         Command::Verify => verify(&opened.database).await,
         Command::VerifyAuditLog { organization } => verify_audit_log(&opened.database, organization).await,
         Command::Jobs(command) => jobs::run(&opened.database, &staff(), command).await,
@@ -139,16 +146,21 @@ pub async fn run(settings: &Settings, command: Command) -> anyhow::Result<()> {
     outcome.map_err(in_words)
 }
 
-/// The staff actor, named after the operating system's user. The name comes from the environment, so it gets the
-/// canonical form of a text from outside.
+/// The staff actor.
 fn staff() -> Actor {
+    Actor::Staff { name: staff_name() }
+}
+
+/// The name of the staff actor, after the operating system's user. It comes from the environment, so it gets the
+/// canonical form of a text from outside.
+fn staff_name() -> String {
     let name = |variable: &str| {
         let name = std::env::var(variable).ok().map(|name| text::settled_line(&name));
         name.filter(|name| !name.is_empty())
     };
     let user = name("USER").or_else(|| name("LOGNAME")).unwrap_or_else(|| "unknown".to_owned());
     let user: String = user.chars().take(100).collect();
-    Actor::Staff { name: format!("command line ({user})") }
+    format!("command line ({user})")
 }
 
 /// Turns a refusal into one line of text.

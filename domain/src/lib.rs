@@ -11,7 +11,7 @@
 //! - [`event`] has webhooks.
 //! - [`sign_in`] has signing in and the change of an account's address, which answer invitations on the way.
 //! - [`departure`] has leaving, being removed, and the end of an account or an organization.
-//! - [`upkeep`] has sweeps, checks of the data, and what staff do with jobs.
+//! - [`upkeep`] has sweeps, imports, checks of the data, and what staff do with jobs.
 //! - [`start`] has the settings, and opens the database that they name.
 //!
 //! A writer runs in [`database::Database::transaction`]: it locks and gets an [`authority::access::Permit`], writes,

@@ -11,9 +11,9 @@ use rollcall_domain::base::job::{
     DEPARTURE, DeliverWebhook, EXPIRY, ExpireInvitation, ExpireJoinCode, ExpireTransfer, MAIL, MailAccountDeleted,
     MailAccountNotice, MailCreditsSpent, MailDepartureReceipt, MailEmailChangeLink, MailEmailChangeRequested,
     MailEmailChanged, MailEmailSet, MailGrantInvitation, MailInvitation, MailInvitationAccepted,
-    MailInvitationReminder, MailJoinedByCode, MailMembershipEnded, MailMembershipRestored, MailNewSignIn,
-    MailOwnerReplaced, MailOwnerSet, MailOwnerWelcome, MailOwnershipTransferred, MailRoleChanged, MailSignIn,
-    MailTransferAnswered, MailTransferOffer, MailUpgradeRequested, MailWebhookDisabled, MarkEnded,
+    MailInvitationReminder, MailJoinedByCode, MailMemberAdded, MailMembershipEnded, MailMembershipRestored,
+    MailNewSignIn, MailOwnerReplaced, MailOwnerSet, MailOwnerWelcome, MailOwnershipTransferred, MailRoleChanged,
+    MailSignIn, MailTransferAnswered, MailTransferOffer, MailUpgradeRequested, MailWebhookDisabled, MarkEnded,
     MarkEndedWithAccount, MoveProject, RedeliverWebhook, RevertDeparture, RunDeparture, WEBHOOK,
 };
 use rollcall_domain::database::Endpoint;
@@ -23,9 +23,9 @@ use tokio_util::sync::CancellationToken;
 use crate::context::Context;
 use crate::mails::{
     account_deleted, account_notice, credits_spent, departure_receipt, email_change, grant_invitation, invitation,
-    invitation_accepted, invitation_reminder, joined_by_code, membership_ended, membership_restored, new_sign_in,
-    owner_replaced, owner_set, owner_welcome, ownership_transferred, role_changed, sign_in, transfer_answered,
-    transfer_offer, upgrade_requested, webhook_disabled,
+    invitation_accepted, invitation_reminder, joined_by_code, member_added, membership_ended, membership_restored,
+    new_sign_in, owner_replaced, owner_set, owner_welcome, ownership_transferred, role_changed, sign_in,
+    transfer_answered, transfer_offer, upgrade_requested, webhook_disabled,
 };
 use crate::webhook_slots::DELIVERY_SLOTS;
 use crate::{
@@ -124,6 +124,7 @@ async fn handle(context: &Context, job: &ClaimedJob) -> Result<(), JobError> {
         MailInvitationReminder::KIND => invitation_reminder::run(context, job, &job.decode()?).await,
         MailInvitationAccepted::KIND => invitation_accepted::run(context, job, &job.decode()?).await,
         MailRoleChanged::KIND => role_changed::run(context, job, &job.decode()?).await,
+        MailMemberAdded::KIND => member_added::run(context, job, &job.decode()?).await,
         MailMembershipEnded::KIND => membership_ended::run(context, job, &job.decode()?).await,
         MailMembershipRestored::KIND => membership_restored::run(context, job, &job.decode()?).await,
         MailJoinedByCode::KIND => joined_by_code::run(context, job, &job.decode()?).await,

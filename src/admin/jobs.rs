@@ -177,8 +177,8 @@ fn tries(job: &JobRecord) -> String {
     format!("{}/{}", job.attempt - job.uncounted_attempts, job.max_attempts)
 }
 
-/// Puts a text from elsewhere, for example from a mail server, on one line.
-fn one_line(text: &str) -> String {
+/// Puts a text from elsewhere, for example from a mail server or a file, on one line.
+pub(super) fn one_line(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
 }
 

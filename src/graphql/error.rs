@@ -141,7 +141,9 @@ fn note_refusal(errors: &[UserError]) {
 }
 
 /// A code as the schema names it.
-fn code_name(code: UserErrorCode) -> &'static str {
+/// The name of a code in the API.
+pub fn code_name(code: impl Into<UserErrorCode>) -> &'static str {
+    let code = code.into();
     UserErrorCode::items().iter().find(|item| item.value == code).map_or("", |item| item.name)
 }
 
@@ -213,7 +215,7 @@ pub fn top_level(error: Error) -> async_graphql::Error {
 pub fn without_payload(error: Error) -> async_graphql::Error {
     let Error::Refused(refusals) = &error else { return top_level(error) };
     let Some(refusal) = refusals.first() else { return top_level(error) };
-    let code = code_name(refusal.code.into());
+    let code = code_name(refusal.code);
     async_graphql::Error::new(&refusal.message).extend_with(|_, extensions| extensions.set("code", code))
 }
 

@@ -16,12 +16,15 @@ mod field_task;
 mod grant;
 mod id;
 mod idempotency;
+mod import;
 mod invitation;
 mod join_code;
 mod loading;
 mod member;
+mod member_upsert;
 mod node;
 mod organization;
+mod organization_upsert;
 mod platform_key;
 mod resource;
 mod resource_upsert;
@@ -31,6 +34,7 @@ mod session;
 mod share_link;
 mod subscription;
 mod team;
+mod team_upsert;
 mod transfer;
 mod turn;
 mod types;
@@ -50,9 +54,10 @@ pub use answer::AnswerForm;
 use audit::{AuditVerification, EventConnection};
 pub use budget::Budget;
 pub use context::{Request, asked_by};
-pub use error::{UNAVAILABLE, noting_refusals, whole_seconds};
+pub use error::{UNAVAILABLE, code_name, noting_refusals, whole_seconds};
 use id::{BigInt, Id};
 use idempotency::Mutation;
+pub use import::{Forms, Unreadable};
 use invitation::InvitationPreview;
 pub use loading::Batches;
 use node::Node;
@@ -82,15 +87,18 @@ pub struct Mutations(
     api_key::ApiKeyMutation,
     platform_key::PlatformKeyMutation,
     organization::mutations::OrganizationMutation,
+    organization_upsert::OrganizationUpsertMutation,
     invitation::InvitationMutation,
     join_code::JoinCodeMutation,
     member::MemberMutation,
+    member_upsert::MemberUpsertMutation,
     departure::DepartureMutation,
     resource::ResourceMutation,
     resource_upsert::ResourceUpsertMutation,
     run::RunMutation,
     webhook::WebhookMutation,
     team::TeamMutation,
+    team_upsert::TeamUpsertMutation,
     collaborator::CollaboratorMutation,
     billing::BillingMutation,
     usage::UsageMutation,

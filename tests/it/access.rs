@@ -125,7 +125,10 @@ const MUTATIONS: &[(For, &[&str])] = &[
             "deleteUser",
         ],
     ),
-    (For::Platform, &["upsertUsers", "upsertResources", "deleteResources"]),
+    (
+        For::Platform,
+        &["upsertUsers", "upsertOrganizations", "upsertMembers", "upsertTeams", "upsertResources", "deleteResources"],
+    ),
 ];
 
 fn is_for(mutation: &str) -> For {
@@ -668,13 +671,16 @@ const PARTS: &[&str] = &[
     "InvitationGrant",
     "InvitationPreview",
     "MemberPermissions",
+    "MemberUpsert",
     "NewJoinCode",
     "Node",
     "OrganizationPolicy",
+    "OrganizationUpsert",
     "PageInfo",
     "ResourceUpsert",
     "RunLimit",
     "TeamMember",
+    "TeamUpsert",
     "Usage",
     "UsagePoint",
     "UserError",

@@ -290,6 +290,22 @@ impl<'a> World<'a> {
                 let input = json!({ "users": [{ "externalId": self.fresh("person"), "email": self.address() }] });
                 (crate::platform_key::key(self.app, &["USERS_WRITE"]).await, input)
             }
+            "upsertMembers" => {
+                let person = self.app.sign_up(&self.address()).await;
+                let input =
+                    json!({ "organization": { "id": team }, "members": [{ "user": { "id": person.user_id } }] });
+                (crate::platform_key::key(self.app, &["MEMBERS_WRITE"]).await, input)
+            }
+            "upsertTeams" => {
+                let name = self.fresh("team");
+                let item = json!({ "externalId": name, "name": name, "members": [{ "id": owner.user_id }] });
+                let input = json!({ "organization": { "id": team }, "teams": [item] });
+                (crate::platform_key::key(self.app, &["MEMBERS_WRITE"]).await, input)
+            }
+            "upsertOrganizations" => {
+                let item = json!({ "externalId": self.fresh("lab"), "name": "Lab", "owner": { "id": owner.user_id } });
+                (crate::platform_key::key(self.app, &["ORGANIZATIONS_WRITE"]).await, json!({ "organizations": [item] }))
+            }
             "upsertResources" => {
                 let item = json!({ "kind": "VOLUME", "externalId": self.fresh("volume"), "name": "Raw",
                     "owner": { "id": owner.user_id } });

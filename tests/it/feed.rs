@@ -263,6 +263,14 @@ fn all<'e>(metadata: &'e Value, key: &str) -> impl Iterator<Item = String> + 'e 
     metadata[key].as_array().into_iter().flatten().map(text)
 }
 
+/// Whom an event concerns: the people in `userIds`, else its subject.
+fn concerned(metadata: &Value) -> Vec<String> {
+    match metadata["userIds"].is_array() {
+        true => all(metadata, "userIds").collect(),
+        false => vec![text(&metadata["subject"])],
+    }
+}
+
 impl Rebuilt {
     fn of(events: &[Value]) -> Self {
         let mut rebuilt = Self::default();
@@ -291,7 +299,9 @@ impl Rebuilt {
         match event["action"].as_str().unwrap() {
             "user.created" | "organization.created" => self.member(organization, &word("owner"), "owner", "active"),
             "organization.member_joined" | "organization.member_reactivated" | "organization.member_role_changed" => {
-                self.member(organization, subject, &word("role"), "active");
+                for person in concerned(metadata) {
+                    self.member(organization, &person, &word("role"), "active");
+                }
             }
             "organization.member_left" => self.leave(organization, subject, metadata, "left"),
             "organization.member_removed" => self.leave(organization, subject, metadata, "removed"),
@@ -308,7 +318,11 @@ impl Rebuilt {
             "organization.team_members_added" => {
                 self.teams.get_mut(&target).unwrap().extend(all(metadata, "userIds"));
             }
-            "organization.team_member_removed" => drop(self.teams.get_mut(&target).unwrap().remove(subject)),
+            "organization.team_member_removed" => {
+                for person in concerned(metadata) {
+                    self.teams.get_mut(&target).unwrap().remove(&person);
+                }
+            }
             "organization.collaborator_removed" => {
                 for team in all(metadata, "teamIds") {
                     self.teams.get_mut(&team).unwrap().remove(subject);
@@ -483,6 +497,26 @@ async fn memberships_owners_grants_and_teams_can_be_rebuilt() {
     kim.create(&team.id, "MACHINE", "Sequencer").await;
     kim.ok("deleteAccount", json!({ "confirmEmail": kim.email }), "").await;
     app.until_idle().await;
+
+    // What a platform brings in.
+    let backend = platform_key::key(&app, &["USERS_WRITE", "MEMBERS_WRITE"]).await;
+    let users: Vec<Value> = ["one", "two", "three"]
+        .map(|name| json!({ "externalId": name, "email": format!("{name}@example.net") }))
+        .to_vec();
+    backend.ok("upsertUsers", json!({ "users": users }), "").await;
+    let of_team = json!({ "id": team.id });
+    let group =
+        json!({ "externalId": "lab", "name": "Lab", "members": [{ "id": max.user_id }, { "id": lea.user_id }] });
+    backend.ok("upsertTeams", json!({ "organization": of_team, "teams": [group] }), "").await;
+    for (role, teams) in [("ADMIN", json!([lab])), ("VIEWER", json!([]))] {
+        let item = |name: &str| json!({ "user": { "externalId": name }, "role": role, "teams": teams });
+        let back = json!({ "user": { "id": vic.user_id }, "metadata": { "role": role } });
+        let people = json!([item("one"), item("two"), back, { "user": { "externalId": "three" } }]);
+        backend.ok("upsertMembers", json!({ "organization": of_team, "members": people }), "").await;
+    }
+    let group = json!({ "externalId": "lab", "members": [{ "externalId": "one" }, { "externalId": "three" }] });
+    let found = json!({ "externalId": "found", "name": "Found", "members": [{ "id": vic.user_id }] });
+    backend.ok("upsertTeams", json!({ "organization": of_team, "teams": [group, found] }), "").await;
 
     // What the platform does with accounts.
     let vics = json!({ "user": { "id": vic.user_id } });

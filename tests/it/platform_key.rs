@@ -23,6 +23,7 @@ const OPENED: &[(&str, &[&str])] = &[
         "ORGANIZATIONS_WRITE",
         &[
             "createOrganization",
+            "upsertOrganizations",
             "updateOrganization",
             "updateOrganizationPolicy",
             "updateBilling",
@@ -35,6 +36,8 @@ const OPENED: &[(&str, &[&str])] = &[
     (
         "MEMBERS_WRITE",
         &[
+            "upsertMembers",
+            "upsertTeams",
             "inviteMembers",
             "resendInvitation",
             "revokeInvitation",

@@ -77,6 +77,10 @@ async fn resources_are_transferred_to_a_colleague() {
         .ok("transferResources", input(ids(&[&other]), json!({ "username": eve.username().await })), selection)
         .await;
     assert_eq!(owner_of(&app, &other).await, is(&eve));
+    // R84: a suspended account is given nothing.
+    app.staff().ok("suspendUser", json!({ "user": { "id": max.user_id } }), "").await;
+    let refused = platform.refused("transferResources", input(ids(&[&other]), json!({ "id": max.user_id }))).await;
+    assert_eq!(refused.is(), ("SUSPENDED", "input.to.id"));
     let (limited, _) = made(
         &app,
         json!({ "name": "limited", "scopes": ["RESOURCES_WRITE"], "organizationIds": [eve.found("Elsewhere").await] }),

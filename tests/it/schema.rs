@@ -19,16 +19,7 @@ use crate::support::process::rollcall;
 const PENDING: &[&str] = &[
     // Following what happens.
     // Platform keys, and what they bring in.
-    "MemberUpsert",
-    "MemberUpsertInput",
-    "Mutation.upsertMembers",
-    "Mutation.upsertOrganizations",
-    "Mutation.upsertTeams",
-    "OrganizationUpsert",
-    "OrganizationUpsertInput",
     "Query.membership",
-    "TeamUpsert",
-    "TeamUpsertInput",
     // Access as services ask it.
     "AccessCheckInput",
     "AccessDecision",
@@ -150,7 +141,10 @@ const UNPAGED: &[(&str, &str)] = &[
     ("Query.nodes", "as many as were asked for, 100 at most"),
     ("PlatformKey.organizations", "100 of a key"),
     ("TransferResourcesPayload.resources", "as many as were named, 1,000 at most"),
+    ("UpsertMembersPayload.results", "as many as were named, 500 at most"),
+    ("UpsertOrganizationsPayload.results", "as many as were named, 100 at most"),
     ("UpsertResourcesPayload.results", "as many as were named, 1,000 at most"),
+    ("UpsertTeamsPayload.results", "as many as were named, 100 at most"),
     ("UpsertUsersPayload.results", "as many as were named, 500 at most"),
     ("Viewer.billableOrganizations", "100, of `memberships` the first by name"),
 ];

@@ -73,7 +73,7 @@ pub fn statements(app: &TestApp) -> usize {
 
 impl TestApp {
     /// Has PostgreSQL log more from now on, by a setting. No worker runs until one is started.
-    async fn log_more(&mut self, setting: &str) {
+    pub async fn log_more(&mut self, setting: &str) {
         self.stop_workers().await;
         self.stop_api().await;
         self.database.sql(&format!("ALTER DATABASE {} SET {setting}", self.database.name)).await;
@@ -282,7 +282,7 @@ async fn signing_in_takes_the_same_statements_whether_or_not_there_is_an_account
 }
 
 /// The statements of the requests so far, once PostgreSQL has written them all into its log.
-async fn all_statements(app: &TestApp) -> usize {
+pub async fn all_statements(app: &TestApp) -> usize {
     let mut count = statements(app);
     loop {
         tokio::time::sleep(Duration::from_millis(50)).await;

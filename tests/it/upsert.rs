@@ -4,7 +4,7 @@ use crate::platform_key::key;
 use crate::support::{Client, TestApp, Value, json};
 
 /// What became of each item.
-fn outcomes(payload: &Value) -> Vec<&str> {
+pub fn outcomes(payload: &Value) -> Vec<&str> {
     payload["results"].as_array().unwrap().iter().map(|result| result["outcome"].as_str().unwrap()).collect()
 }
 

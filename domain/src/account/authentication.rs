@@ -12,7 +12,7 @@ use futures_util::join;
 use crate::account::{api_key, grant_invitation, platform_key, session};
 use crate::authority::actor::{Actor, ApiKeyScope};
 use crate::authority::membership::MemberStatus;
-use crate::authority::platform::{PlatformActor, PlatformScope, PlatformScopes, Within};
+use crate::authority::platform::{PlatformActor, PlatformIdentity, PlatformScope, PlatformScopes, Within};
 use crate::base::error::{Error, Result};
 use crate::base::id::{ApiKeyId, OrganizationId, PlatformKeyId, SessionId, UserId};
 use crate::base::limits;
@@ -137,9 +137,9 @@ pub async fn still_valid(connection: &AsyncPgConnection, actors: &HashSet<Actor>
         match actor {
             Actor::User { session_id, .. } => session_ids.push(*session_id),
             Actor::ApiKey { api_key_id, .. } | Actor::Service { api_key_id, .. } => api_key_ids.push(*api_key_id),
-            Actor::Platform(key) => platform_secrets.push(key.secret_digest.as_slice()),
+            Actor::Platform(key) => platform_secrets.extend(key.secret_digest()),
             Actor::OnBehalf { user_id, key } => {
-                platform_secrets.push(key.secret_digest.as_slice());
+                platform_secrets.extend(key.secret_digest());
                 user_ids.push(*user_id);
             }
             // Staff tokens are settings, which last as long as the process.
@@ -187,11 +187,12 @@ pub async fn still_valid(connection: &AsyncPgConnection, actors: &HashSet<Actor>
     let users: HashSet<UserId> = users?.into_iter().collect();
     let sessions: HashMap<SessionId, bool> = sessions?.into_iter().collect();
     let api_keys: HashSet<ApiKeyId> = api_keys?.into_iter().collect();
+    let has_secret = |key: &PlatformActor| key.secret_digest().is_some_and(|digest| platform_secrets.contains(digest));
     let is_valid = |actor: &&Actor| match actor {
         Actor::User { session_id, suspended, .. } => sessions.get(session_id) == Some(suspended),
         Actor::ApiKey { api_key_id, .. } | Actor::Service { api_key_id, .. } => api_keys.contains(api_key_id),
-        Actor::Platform(key) => platform_secrets.contains(&key.secret_digest),
-        Actor::OnBehalf { user_id, key } => platform_secrets.contains(&key.secret_digest) && users.contains(user_id),
+        Actor::Platform(key) => has_secret(key),
+        Actor::OnBehalf { user_id, key } => has_secret(key) && users.contains(user_id),
         Actor::Staff { .. } => true,
     };
     Ok(actors.iter().filter(is_valid).cloned().collect())
@@ -292,5 +293,6 @@ async fn by_platform_key(connection: &mut AsyncPgConnection, token: &str) -> Res
     }
     let scopes: PlatformScopes = scopes.into_iter().collect();
     let within = organizations.map_or(Within::All, Within::only);
-    Ok(PlatformActor { id, name, scopes, within, secret_digest: Token::digest(token) })
+    let identity = PlatformIdentity::Key { id, name, secret_digest: Token::digest(token) };
+    Ok(PlatformActor { identity, scopes, within })
 }

@@ -13,8 +13,8 @@ use crate::authority::permissions::Permissions;
 use crate::authority::rights::Role;
 use crate::base::error::{Code, Error, Refusal, Result, on_violation};
 use crate::base::id::{MemberId, OrganizationId, UserId};
+use crate::base::limits;
 use crate::base::text::{self, EmailAddress, Username};
-use crate::base::{limits, random};
 use crate::database::schema::{members, organizations, users};
 use crate::database::{Transaction, now};
 
@@ -76,7 +76,7 @@ pub(crate) async fn create(transaction: &mut Transaction, new: NewUser<'_>) -> R
             if made {
                 break;
             }
-            salt = self::salt();
+            salt = reserved_name::salt();
         }
         if !made {
             return Err(Error::refused(
@@ -105,11 +105,6 @@ pub(crate) async fn create(transaction: &mut Transaction, new: NewUser<'_>) -> R
     ];
     events.extend(grant_invitation::take_up(transaction, user_id, new.email).await?);
     Ok(Created { user_id, personal_organization_id, events })
-}
-
-/// What makes a derived username another one, if it is in use.
-pub(crate) fn salt() -> String {
-    random::number(1000..1_000_000).to_string()
 }
 
 /// Makes accounts the owners, and only members, of their personal organizations, each since a time.

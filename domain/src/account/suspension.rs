@@ -21,7 +21,7 @@ use crate::base::id::{OrganizationId, UserId};
 use crate::base::job::MailAccountNotice;
 use crate::base::sql::Prepare as _;
 use crate::base::{limits, text};
-use crate::database::schema::users;
+use crate::database::schema::{organizations, users};
 use crate::database::{Database, Transaction, rollcall_now};
 
 /// Whether the person is told.
@@ -131,30 +131,38 @@ async fn mark_suspended(transaction: &mut Transaction, user_id: UserId) -> Resul
     Ok(())
 }
 
-/// Lifts an organization's suspension, because the account is a member of an organization again (D6). A suspension by
-/// the platform stays. The caller has locked the account's row.
+/// Lifts organizations' suspensions, because the accounts are members of an organization again (D6). A suspension by
+/// the platform stays. The caller has locked the accounts' rows.
 pub(crate) async fn lift_by_membership(
     transaction: &mut Transaction,
-    user_id: UserId,
+    ids: &[UserId],
     reason: &str,
-) -> Result<Option<NewEvent>> {
+) -> Result<Vec<NewEvent>> {
     let suspended_by_organization = users::table
-        .find(user_id)
+        .filter(users::id.eq_any(ids))
         .filter(users::suspended_at.is_not_null())
         .filter(users::platform_suspension.is_null());
-    let lifted = diesel::update(suspended_by_organization)
+    let lifted: Vec<UserId> = diesel::update(suspended_by_organization)
         .set(users::suspended_at.eq(None::<DateTime<Utc>>))
+        .returning(users::id)
         .prepared()
-        .execute(&mut **transaction)
+        .get_results(&mut **transaction)
         .await?;
-    if lifted == 0 {
-        return Ok(None);
+    if lifted.is_empty() {
+        return Ok(Vec::new());
     }
-    let personal = user::personal_organization_id(transaction, user_id).await?;
-    audit::resume_deliveries(transaction, personal).await?;
-    Ok(Some(
-        NewEvent::by_user(user_id, personal, AuditAction::UserSuspensionLifted, user_id).summary(reason).about(user_id),
-    ))
+    let personal: Vec<(OrganizationId, UserId)> = organizations::table
+        .filter(organizations::personal_user_id.eq_any(&lifted))
+        .select((organizations::id, organizations::personal_user_id.assume_not_null()))
+        .load(&mut **transaction)
+        .await?;
+    let mut events = Vec::new();
+    for (personal, user_id) in personal {
+        audit::resume_deliveries(transaction, personal).await?;
+        let event = NewEvent::by_user(user_id, personal, AuditAction::UserSuspensionLifted, user_id);
+        events.push(event.summary(reason).about(user_id));
+    }
+    Ok(events)
 }
 
 /// Suspends the account, because the organization that created it has deactivated it and it belongs to no other (D6).

@@ -177,12 +177,12 @@ pub(crate) async fn belongs_to_another_team(
     Ok(diesel::select(diesel::dsl::exists(memberships)).get_result(connection).await?)
 }
 
-/// The number of these users who belong to any organization other than this one, without personal ones.
+/// Those of the users who belong to any organization other than this one, without personal ones.
 pub(crate) async fn in_other_teams(
     connection: &mut AsyncPgConnection,
     ids: &[UserId],
     organization_id: OrganizationId,
-) -> Result<i64> {
+) -> Result<Vec<UserId>> {
     Ok(members::table
         .inner_join(organizations::table.on(organizations::id.eq(members::organization_id)))
         .filter(members::user_id.eq_any(ids))
@@ -190,8 +190,9 @@ pub(crate) async fn in_other_teams(
         .filter(members::status.eq(MemberStatus::Active))
         .filter(organizations::personal_user_id.is_null())
         .filter(organizations::deleted_at.is_null())
-        .select(diesel::dsl::count(members::user_id).aggregate_distinct())
-        .first(connection)
+        .select(members::user_id)
+        .distinct()
+        .load(connection)
         .await?)
 }
 
@@ -251,14 +252,14 @@ pub async fn default_bill_to(
     personal_organization_id(connection, user.id).await
 }
 
-/// Resets the default bill-to to the personal organization if it was this organization, since the account may not bill
-/// to it any more. The caller has locked the account's row.
+/// Resets the default bill-to to the personal organization if it was this organization, since the accounts may not bill
+/// to it any more. The caller has locked the accounts' rows.
 pub(crate) async fn reset_default_bill_to(
     transaction: &mut Transaction,
-    user_id: UserId,
+    ids: &[UserId],
     organization_id: OrganizationId,
 ) -> Result<()> {
-    diesel::update(users::table.find(user_id).filter(users::default_bill_to_id.eq(organization_id)))
+    diesel::update(users::table.filter(users::id.eq_any(ids)).filter(users::default_bill_to_id.eq(organization_id)))
         .set(users::default_bill_to_id.eq(None::<OrganizationId>))
         .prepared()
         .execute(&mut **transaction)

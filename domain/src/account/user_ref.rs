@@ -11,7 +11,7 @@ use crate::authority::access;
 use crate::base::error::{Code, Refusal, Result};
 use crate::base::id::UserId;
 use crate::base::sql::statement;
-use crate::base::text::{EmailAddress, Username};
+use crate::base::text::{self, EmailAddress, Username};
 use crate::database::Transaction;
 
 /// An account, as somebody named it.
@@ -101,7 +101,7 @@ pub async fn resolve(connection: &mut AsyncPgConnection, named: &[UserRef]) -> R
     for name in named {
         match name {
             UserRef::Id(id) => asked.ids.push(*id),
-            UserRef::ExternalId(id) => asked.external_ids.push(id.clone()),
+            UserRef::ExternalId(id) => asked.external_ids.push(text::storable(id)),
             UserRef::Email(email) => {
                 if let Ok(email) = EmailAddress::parse("email", email) {
                     addresses.entry(email).or_default().push(name);

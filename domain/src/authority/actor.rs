@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::authority::membership::JoinMethod;
-use crate::authority::platform::{PlatformActor, PlatformScope, Within};
+use crate::authority::platform::{PlatformActor, PlatformIdentity, PlatformScope, Within};
 use crate::authority::suspension::Suspension;
 use crate::base::error::{Code, Error, Reader, Refusal, Result};
 use crate::base::id::{ApiKeyId, OrganizationId, PlatformKeyId, SessionId, UserId};
@@ -61,7 +61,8 @@ pub enum Actor {
         /// Whether it may change anything.
         scope: ApiKeyScope,
     },
-    /// A platform key, for the platform's own services. It belongs to no person and no organization (R85).
+    /// A platform key, for the platform's own services. It belongs to no person and no organization (R85). Or staff on
+    /// the command line, who bring in the platform's data.
     Platform(Arc<PlatformActor>),
     /// A platform key with ACT_FOR_USERS that acts for a person: with that person's rights and no more, within the
     /// organizations that the key reaches (R86).
@@ -299,7 +300,10 @@ impl Actor {
             Self::Service { api_key_id, .. } => Some(api_key_id.to_string()),
             Self::Platform(key) => {
                 let looks_up = key.scopes.has(PlatformScope::Read) && key.within == Within::All;
-                (!looks_up).then(|| key.id.to_string())
+                match &key.identity {
+                    PlatformIdentity::Key { id, .. } => (!looks_up).then(|| id.to_string()),
+                    PlatformIdentity::Staff { .. } => None,
+                }
             }
             Self::Staff { .. } => None,
         }
@@ -311,8 +315,8 @@ impl Actor {
         match self {
             Self::User { user_id, .. } => user_id.to_string(),
             Self::ApiKey { api_key_id, .. } | Self::Service { api_key_id, .. } => api_key_id.to_string(),
-            Self::Platform(key) => key.id.to_string(),
-            Self::OnBehalf { user_id, key } => format!("{} for {user_id}", key.id),
+            Self::Platform(key) => key.identity.caller(),
+            Self::OnBehalf { user_id, key } => format!("{} for {user_id}", key.identity.caller()),
             Self::Staff { name } => format!("staff {name}"),
         }
     }
@@ -553,7 +557,10 @@ impl Actor {
             Self::Staff { .. } => Ok(KeptWebhooks::All),
             Self::Platform(key) => {
                 key.require(PlatformScope::EventsRead, field)?;
-                Ok(KeptWebhooks::OfKey(key.id))
+                Ok(match &key.identity {
+                    PlatformIdentity::Key { id, .. } => KeptWebhooks::OfKey(*id),
+                    PlatformIdentity::Staff { .. } => KeptWebhooks::All,
+                })
             }
             Self::User { .. } | Self::ApiKey { .. } | Self::Service { .. } | Self::OnBehalf { .. } => {
                 let message = format!(

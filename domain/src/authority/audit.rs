@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::authority::access::{self, Permit};
 use crate::authority::actor::{Actor, ActorKind};
-use crate::authority::platform::PlatformActor;
+use crate::authority::platform::{PlatformActor, PlatformIdentity};
 use crate::authority::rights::Action;
 use crate::authority::visibility;
 use crate::base::error::Result;
@@ -89,10 +89,12 @@ text_enum! {
         InvitationDeclined = "organization.invitation_declined",
         /// An invitation expired without an answer.
         InvitationExpired = "organization.invitation_expired",
-        /// Someone became a member.
+        /// Someone became a member, or the platform made several people members.
         MemberJoined = "organization.member_joined",
         /// A member's role changed.
         MemberRoleChanged = "organization.member_role_changed",
+        /// What the platform attached to memberships changed (R87).
+        MemberUpdated = "organization.member_updated",
         /// A member's permissions changed: what they may bill, and what they get from grants to the organization.
         MemberPermissionsUpdated = "organization.member_permissions_updated",
         /// A member left.
@@ -111,13 +113,13 @@ text_enum! {
         JoinCodeExpired = "organization.join_code_expired",
         /// A team was created.
         TeamCreated = "organization.team_created",
-        /// A team's name, description or picture changed.
+        /// A team's name, description or picture changed, or what the platform attached to it.
         TeamUpdated = "organization.team_updated",
         /// A team was deleted.
         TeamDeleted = "organization.team_deleted",
         /// Members or collaborators were added to a team, or somebody joined it by an invitation.
         TeamMembersAdded = "organization.team_members_added",
-        /// Someone was removed from a team, for example because nothing is shared with a collaborator any more.
+        /// Someone was removed from a team, or several people by the platform, for example because nothing is shared with a collaborator any more.
         TeamMemberRemoved = "organization.team_member_removed",
         /// A collaborator was removed: nothing of the organization is shared with them any more.
         CollaboratorRemoved = "organization.collaborator_removed",
@@ -256,9 +258,12 @@ impl NewEvent {
             Actor::Service { api_key_id, .. } => {
                 (ActorKind::Service, Some(json!({ "apiKeyId": api_key_id.to_string() })))
             }
-            Actor::Platform(key) => (ActorKind::Platform, Some(by_key(key))),
-            Actor::OnBehalf { key, .. } => (ActorKind::User, Some(by_key(key))),
-            Actor::Staff { name } => (ActorKind::Staff, Some(json!({ "staff": name }))),
+            Actor::Platform(key) => match &key.identity {
+                PlatformIdentity::Key { .. } => (ActorKind::Platform, Some(by_platform(key))),
+                PlatformIdentity::Staff { .. } => (ActorKind::Staff, Some(by_platform(key))),
+            },
+            Actor::OnBehalf { key, .. } => (ActorKind::User, Some(by_platform(key))),
+            Actor::Staff { name } => (ActorKind::Staff, Some(by_staff(name))),
         };
         // How the actor authenticated isn't text that people write, so it isn't masked: a staff member may be known by
         // an email address, and the log keeps their whole name.
@@ -274,7 +279,7 @@ impl NewEvent {
     /// The event as the audit log shows it if a platform key acts for the person whom it names as its actor (R86).
     pub(crate) fn through(mut self, actor: &Actor) -> Self {
         if let (ActorKind::User, Some(key)) = (self.actor_kind, actor.platform_key())
-            && let (Value::Object(metadata), Value::Object(means)) = (&mut self.metadata, by_key(key))
+            && let (Value::Object(metadata), Value::Object(means)) = (&mut self.metadata, by_platform(key))
         {
             metadata.extend(means);
         }
@@ -358,9 +363,17 @@ impl NewEvent {
     }
 }
 
-/// How the metadata name a platform key that acted.
-fn by_key(key: &PlatformActor) -> Value {
-    json!({ (PLATFORM_KEY): key.name, "platformKeyId": key.id.to_string() })
+/// How the metadata name whoever acted as the platform.
+fn by_platform(platform: &PlatformActor) -> Value {
+    match &platform.identity {
+        PlatformIdentity::Key { id, name, .. } => json!({ (PLATFORM_KEY): name, "platformKeyId": id.to_string() }),
+        PlatformIdentity::Staff { name } => by_staff(name),
+    }
+}
+
+/// How the metadata name a member of the platform's staff.
+fn by_staff(name: &str) -> Value {
+    json!({ "staff": name })
 }
 
 diesel::define_sql_function! {

@@ -96,22 +96,64 @@ impl Within {
     }
 }
 
-/// A platform key that makes a request, as it was when the request was authenticated.
+/// Who acts as the platform.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum PlatformIdentity {
+    /// One of the platform's services, with a key.
+    Key {
+        /// The key.
+        id: PlatformKeyId,
+        /// The key's name, which the audit log shows.
+        name: String,
+        /// The digest of the secret by which the key was authenticated.
+        secret_digest: Vec<u8>,
+    },
+    /// A member of the platform's staff, who brings in the platform's data on the command line. No request comes from
+    /// there.
+    Staff {
+        /// The name that the audit log shows.
+        name: String,
+    },
+}
+
+impl PlatformIdentity {
+    /// Whose idempotency keys it uses; see [`Actor::caller`](crate::authority::actor::Actor::caller).
+    pub(crate) fn caller(&self) -> String {
+        match self {
+            Self::Key { id, .. } => id.to_string(),
+            Self::Staff { name } => format!("staff {name}"),
+        }
+    }
+}
+
+/// The platform itself as an actor: a platform key that makes a request, as it was when the request was authenticated,
+/// or staff on the command line.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PlatformActor {
-    /// The key.
-    pub id: PlatformKeyId,
-    /// The key's name, which the audit log shows.
-    pub name: String,
+    /// Who acts.
+    pub identity: PlatformIdentity,
     /// What the key may do.
     pub scopes: PlatformScopes,
     /// The organizations that the key reaches.
     pub within: Within,
-    /// The digest of the secret by which the key was authenticated.
-    pub secret_digest: Vec<u8>,
 }
 
 impl PlatformActor {
+    /// A member of the platform's staff, who brings in the platform's data on the command line. They may do what a key
+    /// with every scope may do in all organizations.
+    pub fn staff(name: String) -> Self {
+        let scopes = PlatformScope::ALL.iter().copied().collect();
+        Self { identity: PlatformIdentity::Staff { name }, scopes, within: Within::All }
+    }
+
+    /// The digest of the secret by which a key was authenticated.
+    pub(crate) fn secret_digest(&self) -> Option<&[u8]> {
+        match &self.identity {
+            PlatformIdentity::Key { secret_digest, .. } => Some(secret_digest),
+            PlatformIdentity::Staff { .. } => None,
+        }
+    }
+
     /// Fails with FORBIDDEN on `field`, naming the scope, if the key doesn't have it.
     pub(crate) fn require(&self, scope: PlatformScope, field: &str) -> Result<()> {
         match self.scopes.has(scope) {

@@ -160,6 +160,16 @@ job! {
     } in MAIL as "mail_membership_restored", tries MAIL_TRIES, timeout 150 s
 }
 job! {
+    /// Tells somebody that the platform made them a member (R88).
+    MailMemberAdded {
+        /// The membership.
+        member_id: MemberId,
+        /// A UUIDv7 that distinguishes this email from others about the same membership, and contains the time when
+        /// they were made a member.
+        notice: Uuid,
+    } in MAIL as "mail_member_added", tries MAIL_TRIES, timeout 150 s
+}
+job! {
     /// Tells somebody that they were removed or deactivated, if passing on their work takes longer than
     /// [`limits::DEPARTURE_NOTICE`]. The receipt follows later. If it doesn't take that long, the receipt tells both.
     MailMembershipEnded {

@@ -438,12 +438,12 @@ pub const SUPPORT_MAILS: TryLimits = TryLimits {
 pub const NEW_ACCOUNT: Duration = Duration::from_secs(24 * 60 * 60);
 /// The number of emails that a new account may cause in a day.
 pub const NEW_ACCOUNT_MAILS: i32 = 200;
-/// Emails of each kind about one membership: changes of its role, its end, its receipts, and its return. The change
-/// itself never waits for its email; emails beyond the limit aren't sent. The limit is so low that no organization can
-/// use up what others may send to the same person.
+/// Emails of each kind about one membership: changes of its role, its end, its receipts, its return, and its beginning
+/// if the platform made it. The change itself never waits for its email; emails beyond the limit aren't sent. The limit
+/// is so low that no organization can use up what others may send to the same person.
 pub const MEMBERSHIP_MAILS: TryLimit = a_day("membership_mail", 5);
-/// Emails to one person about the end of their memberships, with its receipts, and about their return, in all
-/// organizations.
+/// Emails to one person about memberships that ended, with the receipts, that came back, or that the platform made, in
+/// all organizations.
 pub const MEMBER_MAILS: TryLimit = a_day("member_mail", 20);
 /// Emails to one person about changes of their roles, in all organizations. They don't count towards the limit for the
 /// end of memberships.

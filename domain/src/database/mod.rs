@@ -9,6 +9,7 @@ mod lent;
 pub mod listener;
 pub mod migrations;
 mod readiness;
+pub mod rehearsal;
 pub(crate) mod schema;
 pub(crate) mod stored_text;
 mod tls;
@@ -286,7 +287,7 @@ impl Database {
                     outcome => return outcome,
                 }
             }
-            Err(Error::refused(Code::Conflict, "", "someone else is changing the same; try again"))
+            Err(contended())
         }
     }
 
@@ -298,17 +299,7 @@ impl Database {
             + Sync,
         T: Send,
     {
-        let mut transaction = Transaction {
-            connection: self.connection_for(place).await?,
-            keyring: self.keyring.clone(),
-            deployment: self.deployment.clone(),
-            enqueued: AtomicBool::new(false),
-            recorded: AtomicBool::new(false),
-        };
-        // Until the transaction has ended, abandoning the request closes the connection. In the pool it would keep its
-        // locks.
-        transaction.connection.set_in_transaction(true);
-        AnsiTransactionManager::begin_transaction(&mut *transaction).await?;
+        let mut transaction = self.begin(place).await?;
         let outcome = match self.prepare(&mut transaction).await {
             Ok(()) => work(&mut transaction).await,
             Err(error) => Err(error),
@@ -336,11 +327,37 @@ impl Database {
 
     /// Makes a transaction's settings, and enters the mutation that it carries out if that has an idempotency key.
     async fn prepare(&self, transaction: &mut Transaction) -> Result<()> {
-        if let Some(settings) = &self.transaction_settings {
-            transaction.batch_execute(settings).await?;
-        }
+        self.set_up(transaction).await?;
         idempotency::enter(transaction).await
     }
+
+    async fn begin(&self, place: &'static Location<'static>) -> Result<Transaction> {
+        let mut transaction = Transaction {
+            connection: self.connection_for(place).await?,
+            keyring: self.keyring.clone(),
+            deployment: self.deployment.clone(),
+            enqueued: AtomicBool::new(false),
+            recorded: AtomicBool::new(false),
+        };
+        // Until the transaction has ended, abandoning the request closes the connection. In the pool it would keep its
+        // locks.
+        transaction.connection.set_in_transaction(true);
+        AnsiTransactionManager::begin_transaction(&mut *transaction).await?;
+        Ok(transaction)
+    }
+
+    /// Makes the settings that each transaction makes for itself.
+    async fn set_up(&self, transaction: &mut Transaction) -> Result<()> {
+        match &self.transaction_settings {
+            Some(settings) => Ok(transaction.batch_execute(settings).await?),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The refusal for a change that others who change the same kept waiting for too long.
+fn contended() -> Error {
+    Error::refused(Code::Conflict, "", "someone else is changing the same; try again")
 }
 
 /// An open transaction. Functions that write take it as an argument, so that none of them can run outside of one.

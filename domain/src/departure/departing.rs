@@ -132,7 +132,7 @@ pub(crate) async fn depart(
     .prepared()
     .execute(&mut **transaction)
     .await?;
-    user::reset_default_bill_to(transaction, user_id, organization_id).await?;
+    user::reset_default_bill_to(transaction, &[user_id], organization_id).await?;
 
     let departed = "revoked: the invited person departed";
     let mut events =

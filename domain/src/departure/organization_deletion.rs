@@ -104,7 +104,7 @@ pub async fn restore(database: &Database, actor: &Actor, id: OrganizationId) -> 
                     .load(&mut **transaction)
                     .await?;
                 access::lock_users(transaction, &users).await?;
-                let elsewhere = user::in_other_teams(transaction, &users, id).await?;
+                let elsewhere = user::in_other_teams(transaction, &users, id).await?.len();
                 if elsewhere > 0 {
                     let message = format!(
                         "{elsewhere} of its members belong to another organization by now; they must leave it first"

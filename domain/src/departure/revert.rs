@@ -89,7 +89,8 @@ async fn bring_back(
     seats::require_seats(transaction, organization_id, Seats::More(1), field).await?;
     member_writes::reactivate(transaction, permit, member.id).await?;
     events.extend(
-        suspension::lift_by_membership(transaction, user_id, "the organization that suspended it took it back").await?,
+        suspension::lift_by_membership(transaction, &[user_id], "the organization that suspended it took it back")
+            .await?,
     );
     let restored = Cause::Permit(permit)
         .event(organization_id, AuditAction::MemberReactivated, member.id)

@@ -362,7 +362,7 @@ async fn take(
     events.extend(team::join_by(transaction, invitation.id, user_id).await?);
     transaction.enqueue(&MailInvitationAccepted { invitation_id: invitation.id, member_id }).await?;
     events.extend(
-        suspension::lift_by_membership(transaction, user_id, "an accepted invitation lifted the suspension").await?,
+        suspension::lift_by_membership(transaction, &[user_id], "an accepted invitation lifted the suspension").await?,
     );
     Ok((member_id, events))
 }

@@ -202,17 +202,7 @@ pub(crate) async fn revoke_to(
     user: &User,
     reason: &str,
 ) -> Result<Vec<NewEvent>> {
-    let revoked: Vec<InvitationId> = diesel::update(
-        invitations::table
-            .filter(invitations::organization_id.eq(organization_id))
-            .filter(invitations::status.eq(InvitationStatus::Pending))
-            .filter(invitations::email.eq(user.email.as_ref()).or(invitations::user_id.eq(user.id))),
-    )
-    .set(invitations::status.eq(InvitationStatus::Revoked))
-    .returning(invitations::id)
-    .prepared()
-    .get_results(&mut **transaction)
-    .await?;
+    let revoked = revoke_all_to(transaction, organization_id, &[user.id], user.email.as_slice()).await?;
     Ok(revoked
         .into_iter()
         .map(|id| match actor {
@@ -221,6 +211,27 @@ pub(crate) async fn revoke_to(
         })
         .map(|event| event.summary(reason))
         .collect())
+}
+
+/// Revokes the organization's open invitations to people, by their accounts' ids and addresses, and returns the
+/// invitations' ids.
+pub(super) async fn revoke_all_to(
+    transaction: &mut Transaction,
+    organization_id: OrganizationId,
+    user_ids: &[UserId],
+    emails: &[EmailAddress],
+) -> Result<Vec<InvitationId>> {
+    Ok(diesel::update(
+        invitations::table
+            .filter(invitations::organization_id.eq(organization_id))
+            .filter(invitations::status.eq(InvitationStatus::Pending))
+            .filter(invitations::email.eq_any(emails).or(invitations::user_id.eq_any(user_ids))),
+    )
+    .set(invitations::status.eq(InvitationStatus::Revoked))
+    .returning(invitations::id)
+    .prepared()
+    .get_results(&mut **transaction)
+    .await?)
 }
 
 impl Expiring for Invitation {

@@ -7,7 +7,7 @@ use crate::account::user;
 use crate::authority::audit::NewEvent;
 use crate::authority::membership::{JoinMethod, MemberStatus};
 use crate::authority::suspension::Suspension;
-use crate::base::error::{Code, Error, Reader, Result};
+use crate::base::error::{Code, Error, Reader, Refusal, Result};
 use crate::base::id::{MemberId, UserId};
 use crate::database::Transaction;
 use crate::database::schema::members;
@@ -24,17 +24,20 @@ pub(crate) async fn require_room_for_another(
     field: &str,
 ) -> Result<()> {
     if transaction.deployment().one_organization_per_user && user::team_memberships(transaction, user_id).await? > 0 {
-        let message = match reader {
-            Reader::Themselves => {
-                "you belong to an organization, and here one belongs to one at a time; leave it first"
-            }
-            Reader::Another => {
-                "they belong to another organization by now, and here one belongs to one at a time; they must leave it first"
-            }
-        };
-        return Err(Error::refused(Code::OneOrganization, field, message));
+        return Err(belongs_elsewhere(reader, field).into());
     }
     Ok(())
+}
+
+/// The refusal for somebody who belongs to another organization, where one belongs to one at a time (D3).
+pub(crate) fn belongs_elsewhere(reader: Reader, field: &str) -> Refusal {
+    let message = match reader {
+        Reader::Themselves => "you belong to an organization, and here one belongs to one at a time; leave it first",
+        Reader::Another => {
+            "they belong to another organization by now, and here one belongs to one at a time; they must leave it first"
+        }
+    };
+    Refusal::new(Code::OneOrganization, field, message)
 }
 
 /// Creates a member, or makes a former member active again, with what the admission gives (R45). Returns the events of

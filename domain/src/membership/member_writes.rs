@@ -4,17 +4,19 @@
 //! (`account/new_account.rs`), and the purge of an organization removes its members
 //! (`departure/organization_deletion.rs`). `domain/tests/writers.rs` checks that there are no more.
 
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{Array, BigInt, Bool, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
+use serde_json::Value;
 
 use crate::authority::access::WritePermit;
-use crate::authority::membership::MemberStatus;
+use crate::authority::membership::{JoinMethod, MemberStatus};
 use crate::authority::permissions::Permissions;
-use crate::authority::rights::Role;
+use crate::authority::rights::{AccessLevel, Role};
 use crate::base::error::Result;
 use crate::base::id::{MemberId, OrganizationId, UserId};
-use crate::base::sql::{Prepare as _, fixed_sql};
+use crate::base::sql::{Prepare as _, fixed_sql, statement};
 use crate::database::schema::members;
 use crate::database::{Transaction, now};
 use crate::membership::cause::{Admission, Cause, Membership};
@@ -50,6 +52,141 @@ pub(crate) async fn admit(
         .execute(&mut **transaction)
         .await?;
     Ok(id)
+}
+
+/// What a membership is to be like that the platform brings in.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct MemberState {
+    /// The membership's id.
+    pub id: MemberId,
+    /// The user.
+    pub user_id: UserId,
+    /// The role.
+    pub role: Role,
+    /// The permissions.
+    pub permissions: Permissions,
+    /// When they joined.
+    pub joined_at: DateTime<Utc>,
+    /// How they joined.
+    pub joined_via: JoinMethod,
+    /// What the platform attaches to the membership.
+    pub metadata: Option<Value>,
+}
+
+statement! {
+    struct InsertAll {
+        status: Text = MemberStatus,
+        ids: Array<SqlUuid> = Vec<MemberId>,
+        organization_ids: Array<SqlUuid> = Vec<OrganizationId>,
+        user_ids: Array<SqlUuid> = Vec<UserId>,
+        roles: Array<Text> = Vec<Role>,
+        billable_activities: Array<Bool> = Vec<bool>,
+        shared_apps: Array<Bool> = Vec<bool>,
+        shared_projects: Array<Text> = Vec<AccessLevel>,
+        joined_at: Array<Timestamptz> = Vec<DateTime<Utc>>,
+        joined_via: Array<Text> = Vec<JoinMethod>,
+        metadata: Array<Nullable<Jsonb>> = Vec<Option<Value>>,
+    } = "INSERT INTO members (id, organization_id, user_id, role, status, billable_activities, shared_apps, shared_projects, \
+           joined_at, joined_via, metadata) \
+         SELECT n.id, n.organization_id, n.user_id, n.role, :status, n.billable_activities, n.shared_apps, n.shared_projects, \
+           n.joined_at, n.joined_via, n.metadata \
+         FROM unnest(:ids, :organization_ids, :user_ids, :roles, :billable_activities, :shared_apps, :shared_projects, :joined_at, \
+             :joined_via, :metadata) \
+           AS n (id, organization_id, user_id, role, billable_activities, shared_apps, shared_projects, joined_at, joined_via, metadata)"
+}
+
+statement! {
+    struct UpdateAll {
+        organization_id: SqlUuid = OrganizationId,
+        status: Text = MemberStatus,
+        ids: Array<SqlUuid> = Vec<MemberId>,
+        roles: Array<Text> = Vec<Role>,
+        billable_activities: Array<Bool> = Vec<bool>,
+        shared_apps: Array<Bool> = Vec<bool>,
+        shared_projects: Array<Text> = Vec<AccessLevel>,
+        joined_at: Array<Timestamptz> = Vec<DateTime<Utc>>,
+        joined_via: Array<Text> = Vec<JoinMethod>,
+        metadata: Array<Nullable<Jsonb>> = Vec<Option<Value>>,
+    } = "UPDATE members AS m SET role = n.role, status = :status, billable_activities = n.billable_activities, \
+           shared_apps = n.shared_apps, shared_projects = n.shared_projects, joined_at = n.joined_at, \
+           joined_via = n.joined_via, metadata = n.metadata \
+         FROM unnest(:ids, :roles, :billable_activities, :shared_apps, :shared_projects, :joined_at, :joined_via, :metadata) \
+           AS n (id, role, billable_activities, shared_apps, shared_projects, joined_at, joined_via, metadata) \
+         WHERE m.id = n.id AND m.organization_id = :organization_id"
+}
+
+/// Creates active members of the permit's organization, with one statement.
+pub(super) async fn create_all(
+    transaction: &mut Transaction,
+    permit: &WritePermit,
+    members: &[&MemberState],
+) -> Result<()> {
+    let members: Vec<_> = members.iter().map(|member| (permit.organization_id(), *member)).collect();
+    insert_all(transaction, &members).await
+}
+
+/// Creates members who weren't members before, such as the owners of new organizations, with one statement. Each has
+/// been a member since a time.
+pub(crate) async fn admit_new(
+    transaction: &mut Transaction,
+    admissions: &[(Admission<'_>, DateTime<Utc>)],
+) -> Result<()> {
+    let mut states = Vec::with_capacity(admissions.len());
+    for (admission, since) in admissions {
+        let Membership { user_id, organization_id, role, permissions, joined_via } = admission.membership();
+        let (id, joined_at) = (MemberId::new(), *since);
+        let state = MemberState { id, user_id, role, permissions, joined_at, joined_via, metadata: None };
+        states.push((organization_id, state));
+    }
+    let members: Vec<_> = states.iter().map(|(organization_id, member)| (*organization_id, member)).collect();
+    insert_all(transaction, &members).await
+}
+
+async fn insert_all(transaction: &mut Transaction, members: &[(OrganizationId, &MemberState)]) -> Result<()> {
+    if members.is_empty() {
+        return Ok(());
+    }
+    let new = InsertAll {
+        status: MemberStatus::Active,
+        ids: members.iter().map(|(_, member)| member.id).collect(),
+        organization_ids: members.iter().map(|(organization_id, _)| *organization_id).collect(),
+        user_ids: members.iter().map(|(_, member)| member.user_id).collect(),
+        roles: members.iter().map(|(_, member)| member.role).collect(),
+        billable_activities: members.iter().map(|(_, member)| member.permissions.billable_activities).collect(),
+        shared_apps: members.iter().map(|(_, member)| member.permissions.shared_apps).collect(),
+        shared_projects: members.iter().map(|(_, member)| member.permissions.shared_projects).collect(),
+        joined_at: members.iter().map(|(_, member)| member.joined_at).collect(),
+        joined_via: members.iter().map(|(_, member)| member.joined_via).collect(),
+        metadata: members.iter().map(|(_, member)| member.metadata.clone()).collect(),
+    };
+    new.query().execute(&mut **transaction).await?;
+    Ok(())
+}
+
+/// Changes members of the permit's organization, and makes former ones active again, with one statement. The caller has
+/// locked the memberships in the order of their ids.
+pub(super) async fn set_all(
+    transaction: &mut Transaction,
+    permit: &WritePermit,
+    members: &[&MemberState],
+) -> Result<()> {
+    if members.is_empty() {
+        return Ok(());
+    }
+    let changed = UpdateAll {
+        organization_id: permit.organization_id(),
+        status: MemberStatus::Active,
+        ids: members.iter().map(|member| member.id).collect(),
+        roles: members.iter().map(|member| member.role).collect(),
+        billable_activities: members.iter().map(|member| member.permissions.billable_activities).collect(),
+        shared_apps: members.iter().map(|member| member.permissions.shared_apps).collect(),
+        shared_projects: members.iter().map(|member| member.permissions.shared_projects).collect(),
+        joined_at: members.iter().map(|member| member.joined_at).collect(),
+        joined_via: members.iter().map(|member| member.joined_via).collect(),
+        metadata: members.iter().map(|member| member.metadata.clone()).collect(),
+    };
+    changed.query().execute(&mut **transaction).await?;
+    Ok(())
 }
 
 /// Changes the role of a member of the permit's organization.
@@ -115,7 +252,7 @@ pub(crate) async fn step_up(
 }
 
 /// Which of the invitations and codes that a member has issued end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum EndingIssues {
     /// All of them.
     All,
@@ -123,20 +260,22 @@ pub(super) enum EndingIssues {
     ForAdmins,
 }
 
-/// Ends what a member has issued, with positions that are taken under the lock on the membership. The membership has
-/// already been changed, so the transaction holds that lock.
+/// Ends what members have issued, with positions that are taken under the locks on the memberships. These have already
+/// been changed, so the transaction holds the locks.
 pub(super) async fn end_issued(
     transaction: &mut Transaction,
     cause: Cause<'_>,
     organization_id: OrganizationId,
-    user_id: UserId,
+    user_ids: &[UserId],
     ending: EndingIssues,
 ) -> Result<()> {
-    cause.require_reach(organization_id, user_id)?;
+    for user_id in user_ids {
+        cause.require_reach(organization_id, *user_id)?;
+    }
     let next = || fixed_sql::<BigInt>("nextval('grant_positions')");
     let all = ending == EndingIssues::All;
     diesel::update(
-        members::table.filter(members::organization_id.eq(organization_id)).filter(members::user_id.eq(user_id)),
+        members::table.filter(members::organization_id.eq(organization_id)).filter(members::user_id.eq_any(user_ids)),
     )
     .set((all.then(|| members::invites_ended_position.eq(next())), members::admin_invites_ended_position.eq(next())))
     .prepared()

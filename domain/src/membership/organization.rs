@@ -208,6 +208,31 @@ pub async fn known_by_external_id(
     Ok(access::view(connection, actor, id).await?.map(|permit| permit.organization_id()))
 }
 
+/// An organization, as somebody named it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OrganizationRef {
+    /// By its id.
+    Id(OrganizationId),
+    /// By its slug.
+    Slug(String),
+    /// By the platform's own id.
+    ExternalId(String),
+}
+
+/// Returns the id of the organization that is named, if the actor knows of it. They may still not know of it if they
+/// named it by its id.
+pub async fn named(
+    connection: &mut AsyncPgConnection,
+    actor: &Actor,
+    named: &OrganizationRef,
+) -> Result<Option<OrganizationId>> {
+    match named {
+        OrganizationRef::Id(id) => Ok(Some(*id)),
+        OrganizationRef::Slug(slug) => known_by_slug(connection, actor, slug).await,
+        OrganizationRef::ExternalId(id) => known_by_external_id(connection, actor, id).await,
+    }
+}
+
 /// The refusal on `field` for callers who may not know of an organization.
 pub fn not_found(field: &str) -> Error {
     access::organization_not_found(field).into()

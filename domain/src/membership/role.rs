@@ -29,12 +29,7 @@ pub async fn change_role(database: &Database, actor: &Actor, id: MemberId, role:
     database
         .transaction(async |transaction| {
             let (permit, member) = member::enter(transaction, actor, id, "memberId").await?;
-            let action = match (member.role, role) {
-                (Role::Admin, _) => MemberAction::Demote,
-                (_, Role::Admin) => MemberAction::Promote,
-                _ => MemberAction::ChangeRole,
-            };
-            member::require(&permit, &member, action, "memberId")?;
+            member::require(&permit, &member, change(member.role, role), "memberId")?;
             if member.role == role {
                 return Ok(id);
             }
@@ -48,7 +43,7 @@ pub async fn change_role(database: &Database, actor: &Actor, id: MemberId, role:
             transaction.enqueue(&MailRoleChanged { audit_event_id: changed.id() }).await?;
             let standing = permit.rights_of(role);
             if !standing.may_bill(member.permissions.billable_activities) {
-                user::reset_default_bill_to(transaction, member.user_id, member.organization_id).await?;
+                user::reset_default_bill_to(transaction, &[member.user_id], member.organization_id).await?;
             }
             let before = MemberRights { role: member.role, ..standing };
             end_no_longer_issuable(transaction, cause, before, standing, member.organization_id, member.user_id)
@@ -57,6 +52,15 @@ pub async fn change_role(database: &Database, actor: &Actor, id: MemberId, role:
             Ok(id)
         })
         .await
+}
+
+/// What a change of a member's role is called among the rights.
+pub(super) fn change(from: Role, to: Role) -> MemberAction {
+    match (from, to) {
+        (Role::Admin, _) => MemberAction::Demote,
+        (_, Role::Admin) => MemberAction::Promote,
+        _ => MemberAction::ChangeRole,
+    }
 }
 
 /// Changes what a member may bill and what they get from grants to the organization (R3, R55, R58). The owner always
@@ -82,7 +86,7 @@ pub async fn update_permissions(
             member_writes::set_permissions(transaction, &permit, id, permissions).await?;
             let standing = permit.rights_of(member.role);
             if !standing.may_bill(permissions.billable_activities) {
-                user::reset_default_bill_to(transaction, member.user_id, member.organization_id).await?;
+                user::reset_default_bill_to(transaction, &[member.user_id], member.organization_id).await?;
             }
             let event = Cause::Permit(&permit)
                 .event(member.organization_id, AuditAction::MemberPermissionsUpdated, id)
@@ -106,14 +110,19 @@ pub(crate) async fn end_no_longer_issuable(
     organization_id: OrganizationId,
     user_id: UserId,
 ) -> Result<()> {
-    let is_lost = |role: Role| before.may_issue(role) && !after.may_issue(role);
-    let ending = match (is_lost(Role::Member), is_lost(Role::Admin)) {
-        (true, _) => EndingIssues::All,
-        (false, true) => EndingIssues::ForAdmins,
-        (false, false) => return Ok(()),
-    };
-    member_writes::end_issued(transaction, cause, organization_id, user_id, ending).await?;
+    let Some(ending) = no_longer_issuable(before, after) else { return Ok(()) };
+    member_writes::end_issued(transaction, cause, organization_id, &[user_id], ending).await?;
     transaction.enqueue(&MarkEnded { organization_id }).await
+}
+
+/// Which of the invitations and codes that somebody has issued end with a change of their rights. `None` for none.
+pub(super) fn no_longer_issuable(before: MemberRights, after: MemberRights) -> Option<EndingIssues> {
+    let is_lost = |role: Role| before.may_issue(role) && !after.may_issue(role);
+    match (is_lost(Role::Member), is_lost(Role::Admin)) {
+        (true, _) => Some(EndingIssues::All),
+        (false, true) => Some(EndingIssues::ForAdmins),
+        (false, false) => None,
+    }
 }
 
 /// Ends what admins issued for the role ADMIN when they lose the owner's powers, since that has the same effect as a

@@ -84,7 +84,7 @@ impl TeamInput {
     }
 }
 
-fn name_taken() -> Refusal {
+pub(super) fn name_taken() -> Refusal {
     Refusal::new(Code::Conflict, "name", "a team here has this name; choose another")
 }
 
@@ -142,6 +142,17 @@ pub async fn create(
         })
         .await
 }
+
+/// Why somebody can't be in a team whose grants are dormant.
+pub(super) const SHARING_INSIDE: (Code, &str) = (
+    Code::Forbidden,
+    "the organization's policy keeps sharing inside, so teams hold only its members; invite this person",
+);
+/// Why somebody can't be in a team who is neither a member nor a collaborator (R68).
+pub(super) const NOBODY_HERE: (Code, &str) = (
+    Code::NotFound,
+    "there is no such member or collaborator here; invite this person, or share a resource with them first",
+);
 
 fn not_found(field: &str) -> Refusal {
     Refusal::new(Code::NotFound, field, "there is no such team")
@@ -242,16 +253,8 @@ pub async fn add_members(database: &Database, actor: &Actor, id: TeamId, user_id
                 let (code, message) = match collaborators.get(id) {
                     _ if active.contains(id) => return None,
                     Some(true) => return None,
-                    Some(false) => {
-                        let message = "the organization's policy keeps sharing inside, so teams hold only its members; invite \
-                                       this person";
-                        (Code::Forbidden, message)
-                    }
-                    None => {
-                        let message = "there is no such member or collaborator here; invite this person, or share a \
-                                       resource with them first";
-                        (Code::NotFound, message)
-                    }
+                    Some(false) => SHARING_INSIDE,
+                    None => NOBODY_HERE,
                 };
                 Some(Refusal::new(code, &position.to_string(), message).within(["userIds"]))
             };

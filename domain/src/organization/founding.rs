@@ -18,7 +18,6 @@ use crate::base::client::ClientNetwork;
 use crate::base::error::{Code, Error, Reader, Result, on_violation};
 use crate::base::id::OrganizationId;
 use crate::base::job::MailOwnerWelcome;
-use crate::base::random;
 use crate::base::text::{EmailAddress, Slug};
 use crate::database::deployment::OrganizationCreation;
 use crate::database::schema::organizations;
@@ -175,8 +174,7 @@ async fn insert(transaction: &mut Transaction, mut profile: Profile, salted: boo
         return Ok((id, false));
     }
     let name = profile.name.clone().unwrap_or_default();
-    let new_salt = || random::number(1000..1_000_000).to_string();
-    let mut salt = if salted { new_salt() } else { String::new() };
+    let mut salt = if salted { reserved_name::salt() } else { String::new() };
     for _ in 0..10 {
         let slug = Slug::derived(&name, &salt);
         if !reserved_name::is_reserved(transaction, holder, slug.as_str()).await? {
@@ -191,7 +189,7 @@ async fn insert(transaction: &mut Transaction, mut profile: Profile, salted: boo
                 return Ok((id, !salt.is_empty()));
             }
         }
-        salt = new_salt();
+        salt = reserved_name::salt();
     }
     Err(Error::refused(Code::SlugTaken, "slug", "name a slug: the ones made from the name are in use"))
 }

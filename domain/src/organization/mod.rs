@@ -3,6 +3,7 @@
 pub mod billing;
 pub mod founding;
 pub(crate) mod ledger;
+pub mod organization_upsert;
 pub mod ownership;
 pub mod policy;
 pub mod profile;

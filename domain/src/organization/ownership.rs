@@ -210,10 +210,14 @@ pub(super) async fn require_room_for_owner(transaction: &mut Transaction, user_i
         .await?;
     // The personal organization isn't included in the limit.
     if owned > limits::MAX_OWNED_ORGANIZATIONS {
-        let most = limits::MAX_OWNED_ORGANIZATIONS;
-        let message =
-            format!("one person owns at most {most} organizations, and so many are owned; hand one over first");
-        return Err(Error::refused(Code::TooMany, field, message));
+        return Err(owns_too_many(field).into());
     }
     Ok(())
+}
+
+/// The refusal for somebody who owns as many organizations as one person may.
+pub(super) fn owns_too_many(field: &str) -> Refusal {
+    let most = limits::MAX_OWNED_ORGANIZATIONS;
+    let message = format!("one person owns at most {most} organizations, and so many are owned; hand one over first");
+    Refusal::new(Code::TooMany, field, message)
 }

@@ -6,6 +6,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use serde_json::json;
 
+use crate::account::user;
 use crate::account::user_ref::{self, UserRef};
 use crate::authority::access::{self, Lock, WritePermit};
 use crate::authority::actor::Actor;
@@ -13,7 +14,7 @@ use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::membership::MemberStatus;
 use crate::authority::platform::PlatformScope;
 use crate::authority::rights::{AccessLevel, Action, Role};
-use crate::base::error::{Code, Error, Refusal, Result};
+use crate::base::error::{Code, Error, Reader, Refusal, Result};
 use crate::base::id::{OrganizationId, ResourceId, UserId};
 use crate::base::limits;
 use crate::base::upsert::{self, ItemRefusals};
@@ -32,7 +33,7 @@ const LIST: &str = "resources";
 /// # Errors
 ///
 /// On `organizationId`: NOT_FOUND, FORBIDDEN. BLANK or TOO_MANY on `resources`. NOT_FOUND on `to` for everybody who isn't
-/// an active member whom the actor may see; FORBIDDEN where somebody who isn't an owner or admin names them by address or
+/// an active member whom the actor may see, and SUSPENDED if their account is suspended; FORBIDDEN where somebody who isn't an owner or admin names them by address or
 /// by the platform's own id. For each item: INVALID if it is named twice, NOT_FOUND, FORBIDDEN, and CONFLICT while it moves
 /// to another organization.
 pub async fn transfer(
@@ -160,7 +161,11 @@ async fn recipient(
         Powers::Everything => true,
         Powers::OwnedBy(own) => *own == user_id || permit.standing().sees_members_of(role),
     };
-    role.filter(|role| is_seen(*role)).map(|_| user_id).ok_or_else(not_found)
+    role.filter(|role| is_seen(*role)).ok_or_else(not_found)?;
+    match user::suspended_among(transaction, &[user_id]).await?.get(&user_id) {
+        None => Ok(user_id),
+        Some(suspension) => Err(suspension.refusal(Reader::Another, None, to.field()).within(["to"]).into()),
+    }
 }
 
 async fn pass_on(

@@ -9,6 +9,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use crate::base::error::{Code, Refusal, Result};
 use crate::base::id::{OrganizationId, ResourceId};
 use crate::base::sql::statement;
+use crate::base::text;
 use crate::resource::kind::ResourceKind;
 
 /// A resource, as somebody named it.
@@ -71,7 +72,7 @@ pub async fn resolve(
         match name {
             ResourceRef::Id(id) => asked.ids.push(*id),
             ResourceRef::External(kind, external_id) => {
-                asked.external_ids.push(external_id.clone());
+                asked.external_ids.push(text::storable(external_id));
                 asked.kinds.push(*kind);
             }
         }

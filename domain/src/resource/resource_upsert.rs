@@ -176,22 +176,28 @@ pub async fn upsert(
     organization_id: OrganizationId,
     items: &[ResourceUpsert],
 ) -> Result<Vec<(Resource, UpsertOutcome)>> {
-    actor.require_scope(PlatformScope::ResourcesWrite, "organization")?;
-    upsert::require_number(LIST, items.len(), limits::MAX_UPSERTED_RESOURCES)?;
-    let parsed = parse(items)?;
+    let parsed = check(actor, items)?;
     upsert::again_if_raced(|| {
-        database.transaction(async |transaction| {
-            // For workspaces, the organization is locked, so that their limit is exact.
-            let lock = match items.iter().any(|item| item.kind == ResourceKind::Workspace) {
-                true => Lock::Organization,
-                false => Lock::Membership,
-            };
-            let action = Action::CreateResources;
-            access::authorize(transaction, actor, organization_id, lock, action, "organization").await?;
-            write(transaction, actor, organization_id, items, &parsed).await
-        })
+        database.transaction(async |transaction| write(transaction, actor, organization_id, items, &parsed).await)
     })
     .await
+}
+
+/// Like [`upsert`], in a transaction of the caller's.
+pub(crate) async fn upsert_within(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    organization_id: OrganizationId,
+    items: &[ResourceUpsert],
+) -> Result<Vec<(Resource, UpsertOutcome)>> {
+    let parsed = check(actor, items)?;
+    write(transaction, actor, organization_id, items, &parsed).await
+}
+
+fn check(actor: &Actor, items: &[ResourceUpsert]) -> Result<Vec<Parsed>> {
+    actor.require_scope(PlatformScope::ResourcesWrite, "organization")?;
+    upsert::require_number(LIST, items.len(), limits::MAX_UPSERTED_RESOURCES)?;
+    parse(items)
 }
 
 fn parse(items: &[ResourceUpsert]) -> Result<Vec<Parsed>> {
@@ -288,6 +294,13 @@ async fn write(
     items: &[ResourceUpsert],
     parsed: &[Parsed],
 ) -> Result<Vec<(Resource, UpsertOutcome)>> {
+    // For workspaces, the organization is locked, so that their limit is exact.
+    let lock = match items.iter().any(|item| item.kind == ResourceKind::Workspace) {
+        true => Lock::Organization,
+        false => Lock::Membership,
+    };
+    let action = Action::CreateResources;
+    access::authorize(transaction, actor, organization_id, lock, action, "organization").await?;
     // The time is read after the owners were locked, so that whatever a departure has to pass on is older than it.
     let known = Known::load(transaction, organization_id, items).await?;
     let at = now(transaction).await?;

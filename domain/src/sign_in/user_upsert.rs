@@ -23,7 +23,7 @@ use crate::base::limits;
 use crate::base::sql::statement;
 use crate::base::text::{self, EmailAddress, Username};
 use crate::base::upsert::{self, ItemRefusals, UpsertOutcome};
-use crate::database::schema::{organizations, users};
+use crate::database::schema::organizations;
 use crate::database::{Database, Transaction, now};
 use crate::sign_in::email_change;
 
@@ -173,11 +173,25 @@ impl Planned<'_> {
 ///
 /// FORBIDDEN, BLANK or TOO_MANY on `users`. For each item: INVALID, BLANK or TOO_LONG; EMAIL_TAKEN; USERNAME_TAKEN.
 pub async fn upsert(database: &Database, actor: &Actor, items: &[UserUpsert]) -> Result<Vec<(User, UpsertOutcome)>> {
-    actor.require_scope(PlatformScope::UsersWrite, LIST)?.require_unlimited(LIST)?;
-    upsert::require_number(LIST, items.len(), limits::MAX_UPSERTED_PEOPLE)?;
-    let parsed = parse(items)?;
+    let parsed = check(actor, items)?;
     upsert::again_if_raced(|| database.transaction(async |transaction| write(transaction, actor, items, &parsed).await))
         .await
+}
+
+/// Like [`upsert`], in a transaction of the caller's.
+pub(crate) async fn upsert_within(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    items: &[UserUpsert],
+) -> Result<Vec<(User, UpsertOutcome)>> {
+    let parsed = check(actor, items)?;
+    write(transaction, actor, items, &parsed).await
+}
+
+fn check(actor: &Actor, items: &[UserUpsert]) -> Result<Vec<Parsed>> {
+    actor.require_scope(PlatformScope::UsersWrite, LIST)?.require_unlimited(LIST)?;
+    upsert::require_number(LIST, items.len(), limits::MAX_UPSERTED_PEOPLE)?;
+    parse(items)
 }
 
 fn parse(items: &[UserUpsert]) -> Result<Vec<Parsed>> {
@@ -515,38 +529,14 @@ async fn usernames(
         }
     }
     refusals.none()?;
-    let mut used: HashSet<String> = given.iter().map(ToString::to_string).collect();
-    let mut made: Vec<Option<Username>> = wanted.iter().map(|(_, username, _)| username.clone()).collect();
-    let mut is_first = true;
-    for _ in 0..10 {
-        let missing: Vec<usize> =
-            made.iter().enumerate().filter_map(|(index, made)| made.is_none().then_some(index)).collect();
-        if missing.is_empty() {
-            break;
-        }
-        let mut candidates = Vec::new();
-        for index in missing {
-            let Some((_, _, name)) = wanted.get(index) else { continue };
-            let salt = if is_first { String::new() } else { new_account::salt() };
-            candidates.push((index, Username::derived(name, &salt)));
-        }
-        let names: Vec<Username> = candidates.iter().map(|(_, name)| name.clone()).collect();
-        let mut taken = reserved_name::reserved_among(transaction, &names).await?;
-        let in_use: Vec<Username> = users::table
-            .filter(users::username.eq_any(&names))
-            .select(users::username)
-            .load(&mut **transaction)
-            .await?;
-        taken.extend(in_use.iter().map(ToString::to_string));
-        for (index, candidate) in candidates {
-            if !taken.contains(candidate.as_str())
-                && used.insert(candidate.to_string())
-                && let Some(made) = made.get_mut(index)
-            {
-                *made = Some(candidate);
-            }
-        }
-        is_first = false;
-    }
-    made.into_iter().map(|made| made.ok_or_else(|| upsert::raced(LIST).into())).collect()
+    let unnamed: Vec<&str> =
+        wanted.iter().filter(|(_, username, _)| username.is_none()).map(|(_, _, name)| name.as_str()).collect();
+    let used: HashSet<String> = given.iter().map(ToString::to_string).collect();
+    let mut made = reserved_name::derive_all(transaction, &unnamed, used).await?.into_iter();
+    let username = |(_, username, _): &(usize, Option<Username>, String)| match username {
+        Some(username) => Some(username.clone()),
+        None => made.next().flatten(),
+    };
+    let usernames: Option<Vec<Username>> = wanted.iter().map(username).collect();
+    usernames.ok_or_else(|| upsert::raced(LIST).into())
 }

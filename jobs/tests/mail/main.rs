@@ -26,9 +26,9 @@ use rollcall_jobs::mails::{
     AccountDeletedMail, AccountNotice, AccountNoticeMail, Count, CreditsSpentMail, DepartureToLeaverMail,
     DepartureToOwnerMail, EmailChangeLinkMail, EmailChangeRequestedMail, EmailChangedMail, EmailSetMail,
     GrantInvitationMail, InvitationAcceptedMail, InvitationMail, InvitationReminderMail, JoinedByCodeMail,
-    MembershipEnd, MembershipEndedMail, MembershipRestoredMail, Moved, NewSignInMail, OwnerReplacedMail, OwnerSetMail,
-    OwnerWelcomeMail, OwnershipTransferredMail, RoleChangedMail, SignInMail, TransferAnswer, TransferAnsweredMail,
-    TransferOfferMail, UpgradeRequestedMail, WebhookDisabledMail,
+    MemberAddedMail, MembershipEnd, MembershipEndedMail, MembershipRestoredMail, Moved, NewSignInMail,
+    OwnerReplacedMail, OwnerSetMail, OwnerWelcomeMail, OwnershipTransferredMail, RoleChangedMail, SignInMail,
+    TransferAnswer, TransferAnsweredMail, TransferOfferMail, UpgradeRequestedMail, WebhookDisabledMail,
 };
 use rust_decimal::Decimal;
 use url::Url;
@@ -646,6 +646,7 @@ fn mails(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
         ("invitation_reminder", reminder.render(grace()).unwrap()),
         ("invitation_accepted", accepted.render(grace()).unwrap()),
         ("role_changed", role_changed(names).render(grace()).unwrap()),
+        ("member_added", member_added(names).render(grace()).unwrap()),
         ("membership_ended", membership_ended(names).render(grace()).unwrap()),
         ("membership_restored", membership_restored(names).render(grace()).unwrap()),
         ("ownership_transferred", transferred(names, true).render(grace()).unwrap()),
@@ -873,6 +874,15 @@ fn role_changed(names: &Names<'_>) -> RoleChangedMail {
         new_role: "Admin".into(),
         changed_by: Some(names.person.into()),
         changed_at: at(14),
+    }
+}
+
+fn member_added(names: &Names<'_>) -> MemberAddedMail {
+    MemberAddedMail {
+        organization_name: names.organization.into(),
+        role: "Member".into(),
+        added_at: at(14),
+        sign_in_link: link("sign-in", ""),
     }
 }
 

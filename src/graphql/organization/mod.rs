@@ -14,6 +14,7 @@ use rollcall_domain::authority::platform_data::WithMetadata;
 use rollcall_domain::authority::{audit, permissions};
 use rollcall_domain::base::id::{MemberId, OrganizationId, ResourceId, TypedId, UserId};
 use rollcall_domain::event::webhook;
+use rollcall_domain::membership::organization::OrganizationRef;
 use rollcall_domain::membership::{collaborator, invitation, join_code, member_list, organization, team};
 use rollcall_domain::organization::usage::{Period, Series, UsageAnswer, UsageQuestion};
 use rollcall_domain::resource::list::ResourceFilter;
@@ -710,14 +711,22 @@ impl OrganizationBy {
     /// If the database fails.
     pub async fn id(self, context: &Context<'_>) -> async_graphql::Result<Option<OrganizationId>> {
         let Some(actor) = request(context).actor() else { return Ok(None) };
-        let found = match self {
-            Self::Id(id) => return Ok(Some(id.0)),
-            Self::Slug(slug) => organization::known_by_slug(&mut *connection(context).await?, actor, &slug).await,
-            Self::ExternalId(id) => {
-                organization::known_by_external_id(&mut *connection(context).await?, actor, &id).await
+        match OrganizationRef::from(self) {
+            OrganizationRef::Id(id) => Ok(Some(id)),
+            named @ (OrganizationRef::Slug(_) | OrganizationRef::ExternalId(_)) => {
+                organization::named(&mut *connection(context).await?, actor, &named).await.map_err(top_level)
             }
-        };
-        found.map_err(top_level)
+        }
+    }
+}
+
+impl From<OrganizationBy> for OrganizationRef {
+    fn from(named: OrganizationBy) -> Self {
+        match named {
+            OrganizationBy::Id(id) => Self::Id(id.0),
+            OrganizationBy::Slug(slug) => Self::Slug(slug),
+            OrganizationBy::ExternalId(id) => Self::ExternalId(id),
+        }
     }
 }
 

@@ -270,11 +270,19 @@ impl TestApp {
 
     /// Staff work on the command line: `rollcall admin …`.
     pub fn admin(&self, arguments: &[&str]) -> std::process::Output {
-        process::command(process::rollcall(), &self.folder.0, &self.settings)
-            .arg("admin")
-            .args(arguments)
-            .output()
-            .unwrap()
+        self.admin_command(arguments).output().unwrap()
+    }
+
+    /// A command for staff that hasn't begun.
+    pub fn admin_command(&self, arguments: &[&str]) -> std::process::Command {
+        let mut command = process::command(process::rollcall(), &self.folder.0, &self.settings);
+        command.arg("admin").args(arguments);
+        command
+    }
+
+    /// Writes a file beside the processes, which find it by its name.
+    pub fn write_file(&self, name: &str, content: &str) {
+        std::fs::write(self.folder.0.join(name), content).unwrap();
     }
 
     /// Another API process on the same database.
