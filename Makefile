@@ -25,6 +25,10 @@ QUICK := invitation::accepting_makes_the_account_and_the_membership \
 	rules::every_rule_that_is_built_has_a_test \
 	sign_in::a_link_signs_in_once \
 	pages::the_form_accepts
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+NODE_MODULES := clients/typescript/node_modules/.package-lock.json
+VENV := $(TARGET)/clients/venv
+PYTHON := $(VENV)/bin/python
 APT := $(if $(filter 0,$(shell id -u)),,sudo )apt-get
 
 .PHONY: help
@@ -37,10 +41,11 @@ run: postgres ## Run everything on this machine: PostgreSQL, API, worker, playgr
 	cargo run
 
 .PHONY: test
-test: postgres browser faketime pgbouncer locales ## Format, lints and every test; what CI runs
+test: node-and-python postgres browser faketime pgbouncer locales ## Format, lints and every test; what CI runs
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo build --workspace --all-targets
+	$(MAKE) --no-print-directory clients-test
 	cargo test --workspace -- --test-threads=$(TEST_THREADS)
 
 # ROLLCALL_TEST_SEED names another order of things.
@@ -51,7 +56,7 @@ soak: postgres ## Random people do 100,000 random things, and reach what the rul
 	ROLLCALL_TEST_WORLDS=400 cargo test --workspace --test it -- --nocapture reach::
 
 .PHONY: check
-check: ## Format, lints, and what the dependencies may be: quick
+check: clients-check ## Format, lints, and what the dependencies may be: quick
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	@! git grep -nE '^ *//.{119}' -- '*.rs' || { echo 'Comments keep within 120 columns.'; exit 1; }
@@ -69,6 +74,56 @@ test-quick: postgres ## The unit tests, and a dozen of those through the front d
 .PHONY: schema
 schema: ## Write schema.graphql anew
 	cargo run --quiet -- schema > schema.graphql
+
+.PHONY: clients-check
+clients-check: $(NODE_MODULES) $(VENV)/.complete ## Look at the clients: their types, and that they are generated from schema.graphql
+	npm --prefix clients/typescript run --silent check
+	$(PYTHON) clients/python/codegen/generate.py --check
+	cd clients/python && $(abspath $(VENV))/bin/ruff check --quiet --no-cache && $(abspath $(VENV))/bin/ruff format --quiet --no-cache --check
+	cd clients/python && $(abspath $(PYTHON)) -m mypy --no-incremental --no-error-summary
+
+# The tests use the packages as others would install them.
+.PHONY: clients-test
+clients-test: clients-check postgres ## Pack the clients, and test them and their examples against a Rollcall of their own
+	cargo build --quiet --bin rollcall
+	rm -rf $(TARGET)/clients/dist
+	$(PYTHON) -m build --no-isolation --outdir $(TARGET)/clients/dist clients/python >/dev/null
+	$(PYTHON) -m pip install --quiet --no-deps --no-index --force-reinstall $(TARGET)/clients/dist/*.whl
+	$(PYTHON) clients/with_server.py $(TARGET)/debug/rollcall $(MAKE) --no-print-directory clients-test-both
+
+.PHONY: clients-test-both
+clients-test-both:
+	npm --prefix clients/typescript test
+	cd clients/python && $(abspath $(PYTHON)) -B -m pytest
+
+.PHONY: clients-generate
+clients-generate: $(NODE_MODULES) $(VENV)/.complete ## Write the clients' generated code anew from schema.graphql
+	npm --prefix clients/typescript run --silent generate
+	$(PYTHON) clients/python/codegen/generate.py
+
+# Newer packages for the clients' tests; `npm update` does the same in clients/typescript.
+.PHONY: clients-lock
+clients-lock: $(VENV)/.complete ## Write clients/python/requirements.txt anew
+	$(PYTHON) -m pip install --quiet pip-tools
+	cd clients/python && $(abspath $(PYTHON)) -m piptools compile --quiet --upgrade --generate-hashes --strip-extras \
+		--allow-unsafe --no-emit-index-url --no-emit-find-links --output-file requirements.txt requirements.in
+
+$(NODE_MODULES): clients/typescript/package.json clients/typescript/package-lock.json | node-and-python
+	npm --prefix clients/typescript ci --no-audit --no-fund
+	touch $@
+
+$(VENV)/.complete: clients/python/requirements.txt | node-and-python
+	rm -rf $(VENV)
+	python3 -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	touch $@
+
+.PHONY: node-and-python
+node-and-python:
+	@node -e 'const [major, minor] = process.versions.node.split(".").map(Number); process.exit(major > 20 || (major === 20 && minor >= 3) ? 0 : 1)' \
+		2>/dev/null && npm --version >/dev/null 2>&1 || { echo 'The clients need Node.js 20.3 or later and npm. Install them: https://nodejs.org, or nodejs and npm of Debian 13.'; exit 1; }
+	@python3 -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		|| { echo 'The clients need Python 3.11 or later with venv. Install them: apt-get install python3 python3-venv'; exit 1; }
 
 .PHONY: rules
 rules: ## Write docs/rules-tests.md anew

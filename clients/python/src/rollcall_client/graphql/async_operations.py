@@ -1,0 +1,708 @@
+from typing import Optional, Union, Unpack
+
+from rollcall_client._transport import RequestOptions
+
+from .accept_invitation import AcceptInvitation, AcceptInvitationAcceptInvitation
+from .base_async_operations import AsyncBaseOperations
+from .base_model import UNSET, UnsetType
+from .change_member_role import ChangeMemberRole, ChangeMemberRoleChangeMemberRole
+from .create_organization import (
+    CreateOrganization,
+    CreateOrganizationCreateOrganization,
+)
+from .create_webhook import CreateWebhook, CreateWebhookCreateWebhook
+from .events import Events, EventsEvents
+from .grant_access import GrantAccess, GrantAccessGrantAccess
+from .input_types import (
+    AcceptInvitationInput,
+    ChangeMemberRoleInput,
+    CreateOrganizationInput,
+    CreateWebhookInput,
+    GrantAccessInput,
+    InviteMembersInput,
+    OrganizationBy,
+    ReactivateMemberInput,
+    RemoveMemberInput,
+    ReportRunInput,
+    ReportUsageInput,
+    ResourceRef,
+    RevokeAccessInput,
+    UpdateOrganizationInput,
+    UpsertResourcesInput,
+    UpsertUsersInput,
+    UserRef,
+)
+from .invite_members import InviteMembers, InviteMembersInviteMembers
+from .organization import Organization, OrganizationOrganization
+from .organization_members import OrganizationMembers, OrganizationMembersOrganization
+from .reactivate_member import ReactivateMember, ReactivateMemberReactivateMember
+from .remove_member import RemoveMember, RemoveMemberRemoveMember
+from .report_run import ReportRun, ReportRunReportRun
+from .report_usage import ReportUsage, ReportUsageReportUsage
+from .resource import Resource, ResourceResource
+from .revoke_access import RevokeAccess, RevokeAccessRevokeAccess
+from .update_organization import (
+    UpdateOrganization,
+    UpdateOrganizationUpdateOrganization,
+)
+from .upsert_resources import UpsertResources, UpsertResourcesUpsertResources
+from .upsert_users import UpsertUsers, UpsertUsersUpsertUsers
+from .user import User, UserUser
+
+
+def gql(q: str) -> str:
+    return q
+
+
+class AsyncOperations(AsyncBaseOperations):
+    async def user(
+        self, by: UserRef, **options: Unpack[RequestOptions]
+    ) -> Optional[UserUser]:
+        query = gql("""
+            query User($by: UserRef!) {
+              user(by: $by) {
+                id
+                externalId
+                username
+                name
+                metadata
+              }
+            }
+            """)
+        variables: dict[str, object] = {"by": by}
+        response = await self.execute(
+            query=query, operation_name="User", variables=variables, **options
+        )
+        data = self.get_data(response)
+        return User.model_validate(data).user
+
+    async def upsert_users(
+        self, input: UpsertUsersInput, **options: Unpack[RequestOptions]
+    ) -> UpsertUsersUpsertUsers:
+        query = gql("""
+            mutation UpsertUsers($input: UpsertUsersInput!) {
+              upsertUsers(input: $input) {
+                results {
+                  ...UserUpsertFields
+                }
+                userErrors {
+                  ...UserErrorFields
+                }
+              }
+            }
+
+            fragment UserErrorFields on UserError {
+              code
+              message
+              field
+            }
+
+            fragment UserUpsertFields on UserUpsert {
+              outcome
+              user {
+                id
+                externalId
+              }
+            }
+            """)
+        variables: dict[str, object] = {"input": input}
+        response = await self.execute(
+            query=query, operation_name="UpsertUsers", variables=variables, **options
+        )
+        data = self.get_data(response)
+        return UpsertUsers.model_validate(data).upsert_users
+
+    async def events(
+        self,
+        after: Union[Optional[str], UnsetType] = UNSET,
+        first: Union[Optional[int], UnsetType] = UNSET,
+        actions: Union[Optional[list[str]], UnsetType] = UNSET,
+        organization_id: Union[Optional[str], UnsetType] = UNSET,
+        **options: Unpack[RequestOptions],
+    ) -> EventsEvents:
+        query = gql("""
+            query Events($after: String, $first: Int, $actions: [String!], $organizationId: ID) {
+              events(
+                after: $after
+                first: $first
+                actions: $actions
+                organizationId: $organizationId
+              ) {
+                edges {
+                  cursor
+                  node {
+                    ...EventFields
+                  }
+                }
+                pageInfo {
+                  hasNextPage
+                  endCursor
+                }
+              }
+            }
+
+            fragment EventFields on AuditEvent {
+              id
+              sequence
+              action
+              actorKind
+              actor {
+                id
+              }
+              platformKey
+              organization {
+                id
+              }
+              subject {
+                id
+              }
+              targetId
+              summary
+              metadata
+              occurredAt
+            }
+            """)
+        variables: dict[str, object] = {
+            "after": after,
+            "first": first,
+            "actions": actions,
+            "organizationId": organization_id,
+        }
+        response = await self.execute(
+            query=query, operation_name="Events", variables=variables, **options
+        )
+        data = self.get_data(response)
+        return Events.model_validate(data).events
+
+    async def create_webhook(
+        self, input: CreateWebhookInput, **options: Unpack[RequestOptions]
+    ) -> CreateWebhookCreateWebhook:
+        query = gql("""
+            mutation CreateWebhook($input: CreateWebhookInput!) {
+              createWebhook(input: $input) {
+                webhook {
+                  id
+                  url
+                  events
+                }
+                secret
+                userErrors {
+                  ...UserErrorFields
+                }
+              }
+            }
+
+            fragment UserErrorFields on UserError {
+              code
+              message
+              field
+            }
+            """)
+        variables: dict[str, object] = {"input": input}
+        response = await self.execute(
+            query=query, operation_name="CreateWebhook", variables=variables, **options
+        )
+        data = self.get_data(response)
+        return CreateWebhook.model_validate(data).create_webhook
+
+    async def invite_members(
+        self, input: InviteMembersInput, **options: Unpack[RequestOptions]
+    ) -> InviteMembersInviteMembers:
+        query = gql("""
+            mutation InviteMembers($input: InviteMembersInput!) {
+              inviteMembers(input: $input) {
+                invitations {
+                  id
+                  status
+                  expiresAt
+                }
+                acceptUrls
+                userErrors {
+                  ...UserErrorFields
+                }
+              }
+            }
+
+            fragment UserErrorFields on UserError {
+              code
+              message
+              field
+            }
+            """)
+        variables: dict[str, object] = {"input": input}
+        response = await self.execute(
+            query=query, operation_name="InviteMembers", variables=variables, **options
+        )
+        data = self.get_data(response)
+        return InviteMembers.model_validate(data).invite_members
+
+    async def accept_invitation(
+        self, input: AcceptInvitationInput, **options: Unpack[RequestOptions]
+    ) -> AcceptInvitationAcceptInvitation:
+        query = gql("""
+            mutation AcceptInvitation($input: AcceptInvitationInput!) {
+              acceptInvitation(input: $input) {
+                member {
+                  ...MemberFields
+                }
+                userErrors {
+                  ...UserErrorFields
+                }
+              }
+            }
+
+            fragment MemberFields on Member {
+              id
+              role
+              status
+              user {
+                id
+              }
+              organization {
+                id
+              }
+            }
+
+            fragment UserErrorFields on UserError {
+              code
+              message
+              field
+            }
+            """)
+        variables: dict[str, object] = {"input": input}
+        response = await self.execute(
+            query=query,
+            operation_name="AcceptInvitation",
+            variables=variables,
+            **options,
+        )
+        data = self.get_data(response)
+        return AcceptInvitation.model_validate(data).accept_invitation
+
+    async def change_member_role(
+        self, input: ChangeMemberRoleInput, **options: Unpack[RequestOptions]
+    ) -> ChangeMemberRoleChangeMemberRole:
+        query = gql("""
+            mutation ChangeMemberRole($input: ChangeMemberRoleInput!) {
+              changeMemberRole(input: $input) {
+                member {
+                  ...MemberFields
+                }
+                userErrors {
+                  ...UserErrorFields
+                }
+              }
+            }
+
+            fragment MemberFields on Member {
+              id
+              role
+              status
+              user {
+                id
+              }
+              organization {
+                id
+              }
+            }
+
+            fragment UserErrorFields on UserError {
+              code
+              message
+              field
+            }
+            """)
+        variables: dict[str, object] = {"input": input}
+        response = await self.execute(
+            query=query,
+            operation_name="ChangeMemberRole",
+            variables=variables,
+            **options,
+        )
+        data = self.get_data(response)
+        return ChangeMemberRole.model_validate(data).change_member_role
+
+    async def remove_member(
+        self, input: RemoveMemberInput, **options: Unpack[RequestOptions]
+    ) -> RemoveMemberRemoveMember:
+        query = gql("""
+            mutation RemoveMember($input: RemoveMemberInput!) {
+              removeMember(input: $input) {
+                departure {
+                  id
+                  status
+                }
+                userErrors {
+                  ...UserErrorFields
+                }
+              }
+            }
+
+            fragment UserErrorFields on UserError {
+              code
+              message
+              field
+            }
+            """)
+        variables: dict[str, object] = {"input": input}
+        response = await self.execute(
+            query=query, operation_name="RemoveMember", variables=variables, **options
+        )
+        data = self.get_data(response)
+        return RemoveMember.model_validate(data).remove_member
+
+    async def reactivate_member(
+        self, input: ReactivateMemberInput, **options: Unpack[RequestOptions]
+    ) -> ReactivateMemberReactivateMember:
+        query = gql("""
+            mutation ReactivateMember($input: ReactivateMemberInput!) {
+              reactivateMember(input: $input) {
+                member {
+                  ...MemberFields
+                }
+                userErrors {
+                  ...UserErrorFields
+                }
+              }
+            }
+
+            fragment MemberFields on Member {
+              id
+              role
+              status
+              user {
+                id
+              }
+              organization {
+                id
+              }
+            }
+
+            fragment UserErrorFields on UserError {
+              code
+              message
+              field
+            }
+            """)
+        variables: dict[str, object] = {"input": input}
+        response = await self.execute(
+            query=query,
+            operation_name="ReactivateMember",
+            variables=variables,
+            **options,
+        )
+        data = self.get_data(response)
+        return ReactivateMember.model_validate(data).reactivate_member
+
+    async def organization(
+        self, by: OrganizationBy, **options: Unpack[RequestOptions]
+    ) -> Optional[OrganizationOrganization]:
+        query = gql("""
+            query Organization($by: OrganizationBy!) {
+              organization(by: $by) {
+                id
+                externalId
+                slug
+                name
+                personal
+                metadata
+              }
+            }
+            """)
+        variables: dict[str, object] = {"by": by}
+        response = await self.execute(
+            query=query, operation_name="Organization", variables=variables, **options
+        )
+        data = self.get_data(response)
+        return Organization.model_validate(data).organization
+
+    async def organization_members(
+        self,
+        by: OrganizationBy,
+        first: Union[Optional[int], UnsetType] = UNSET,
+        after: Union[Optional[str], UnsetType] = UNSET,
+        **options: Unpack[RequestOptions],
+    ) -> Optional[OrganizationMembersOrganization]:
+        query = gql("""
+            query OrganizationMembers($by: OrganizationBy!, $first: Int, $after: String) {
+              organization(by: $by) {
+                id
+                members(first: $first, after: $after) {
+                  nodes {
+                    ...MemberFields
+                  }
+                  pageInfo {
+                    hasNextPage
+                    endCursor
+                  }
+                }
+              }
+            }
+
+            fragment MemberFields on Member {
+              id
+              role
+              status
+              user {
+                id
+              }
+              organization {
+                id
+              }
+            }
+            """)
+        variables: dict[str, object] = {"by": by, "first": first, "after": after}
+        response = await self.execute(
+            query=query,
+            operation_name="OrganizationMembers",
+            variables=variables,
+            **options,
+        )
+        data = self.get_data(response)
+        return OrganizationMembers.model_validate(data).organization
+
+    async def create_organization(
+        self, input: CreateOrganizationInput, **options: Unpack[RequestOptions]
+    ) -> CreateOrganizationCreateOrganization:
+        query = gql("""
+            mutation CreateOrganization($input: CreateOrganizationInput!) {
+              createOrganization(input: $input) {
+                organization {
+                  id
+                  slug
+                  name
+                }
+                userErrors {
+                  ...UserErrorFields
+                }
+              }
+            }
+
+            fragment UserErrorFields on UserError {
+              code
+              message
+              field
+            }
+            """)
+        variables: dict[str, object] = {"input": input}
+        response = await self.execute(
+            query=query,
+            operation_name="CreateOrganization",
+            variables=variables,
+            **options,
+        )
+        data = self.get_data(response)
+        return CreateOrganization.model_validate(data).create_organization
+
+    async def update_organization(
+        self, input: UpdateOrganizationInput, **options: Unpack[RequestOptions]
+    ) -> UpdateOrganizationUpdateOrganization:
+        query = gql("""
+            mutation UpdateOrganization($input: UpdateOrganizationInput!) {
+              updateOrganization(input: $input) {
+                organization {
+                  id
+                  slug
+                  name
+                }
+                userErrors {
+                  ...UserErrorFields
+                }
+              }
+            }
+
+            fragment UserErrorFields on UserError {
+              code
+              message
+              field
+            }
+            """)
+        variables: dict[str, object] = {"input": input}
+        response = await self.execute(
+            query=query,
+            operation_name="UpdateOrganization",
+            variables=variables,
+            **options,
+        )
+        data = self.get_data(response)
+        return UpdateOrganization.model_validate(data).update_organization
+
+    async def resource(
+        self, by: ResourceRef, **options: Unpack[RequestOptions]
+    ) -> Optional[ResourceResource]:
+        query = gql("""
+            query Resource($by: ResourceRef!) {
+              resource(by: $by) {
+                id
+                kind
+                subtype
+                externalId
+                name
+                metadata
+                owner {
+                  id
+                }
+                organization {
+                  id
+                }
+              }
+            }
+            """)
+        variables: dict[str, object] = {"by": by}
+        response = await self.execute(
+            query=query, operation_name="Resource", variables=variables, **options
+        )
+        data = self.get_data(response)
+        return Resource.model_validate(data).resource
+
+    async def upsert_resources(
+        self, input: UpsertResourcesInput, **options: Unpack[RequestOptions]
+    ) -> UpsertResourcesUpsertResources:
+        query = gql("""
+            mutation UpsertResources($input: UpsertResourcesInput!) {
+              upsertResources(input: $input) {
+                results {
+                  ...ResourceUpsertFields
+                }
+                userErrors {
+                  ...UserErrorFields
+                }
+              }
+            }
+
+            fragment ResourceUpsertFields on ResourceUpsert {
+              outcome
+              resource {
+                id
+                kind
+                externalId
+              }
+            }
+
+            fragment UserErrorFields on UserError {
+              code
+              message
+              field
+            }
+            """)
+        variables: dict[str, object] = {"input": input}
+        response = await self.execute(
+            query=query,
+            operation_name="UpsertResources",
+            variables=variables,
+            **options,
+        )
+        data = self.get_data(response)
+        return UpsertResources.model_validate(data).upsert_resources
+
+    async def grant_access(
+        self, input: GrantAccessInput, **options: Unpack[RequestOptions]
+    ) -> GrantAccessGrantAccess:
+        query = gql("""
+            mutation GrantAccess($input: GrantAccessInput!) {
+              grantAccess(input: $input) {
+                grant {
+                  id
+                  level
+                }
+                invited
+                userErrors {
+                  ...UserErrorFields
+                }
+              }
+            }
+
+            fragment UserErrorFields on UserError {
+              code
+              message
+              field
+            }
+            """)
+        variables: dict[str, object] = {"input": input}
+        response = await self.execute(
+            query=query, operation_name="GrantAccess", variables=variables, **options
+        )
+        data = self.get_data(response)
+        return GrantAccess.model_validate(data).grant_access
+
+    async def revoke_access(
+        self, input: RevokeAccessInput, **options: Unpack[RequestOptions]
+    ) -> RevokeAccessRevokeAccess:
+        query = gql("""
+            mutation RevokeAccess($input: RevokeAccessInput!) {
+              revokeAccess(input: $input) {
+                revokedGrantId
+                userErrors {
+                  ...UserErrorFields
+                }
+              }
+            }
+
+            fragment UserErrorFields on UserError {
+              code
+              message
+              field
+            }
+            """)
+        variables: dict[str, object] = {"input": input}
+        response = await self.execute(
+            query=query, operation_name="RevokeAccess", variables=variables, **options
+        )
+        data = self.get_data(response)
+        return RevokeAccess.model_validate(data).revoke_access
+
+    async def report_run(
+        self, input: ReportRunInput, **options: Unpack[RequestOptions]
+    ) -> ReportRunReportRun:
+        query = gql("""
+            mutation ReportRun($input: ReportRunInput!) {
+              reportRun(input: $input) {
+                run {
+                  id
+                  status
+                }
+                userErrors {
+                  ...UserErrorFields
+                }
+              }
+            }
+
+            fragment UserErrorFields on UserError {
+              code
+              message
+              field
+            }
+            """)
+        variables: dict[str, object] = {"input": input}
+        response = await self.execute(
+            query=query, operation_name="ReportRun", variables=variables, **options
+        )
+        data = self.get_data(response)
+        return ReportRun.model_validate(data).report_run
+
+    async def report_usage(
+        self, input: ReportUsageInput, **options: Unpack[RequestOptions]
+    ) -> ReportUsageReportUsage:
+        query = gql("""
+            mutation ReportUsage($input: ReportUsageInput!) {
+              reportUsage(input: $input) {
+                recorded
+                alreadyRecorded
+                userErrors {
+                  ...UserErrorFields
+                }
+              }
+            }
+
+            fragment UserErrorFields on UserError {
+              code
+              message
+              field
+            }
+            """)
+        variables: dict[str, object] = {"input": input}
+        response = await self.execute(
+            query=query, operation_name="ReportUsage", variables=variables, **options
+        )
+        data = self.get_data(response)
+        return ReportUsage.model_validate(data).report_usage

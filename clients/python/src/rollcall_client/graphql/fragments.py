@@ -1,0 +1,91 @@
+from datetime import datetime
+from typing import Optional
+
+from rollcall_client._json import JsonObject
+
+from .base_model import BaseModel
+from .enums import (
+    ActorKind,
+    MemberStatus,
+    ResourceKind,
+    Role,
+    UpsertOutcome,
+    UserErrorCode,
+)
+
+
+class EventFields(BaseModel):
+    id: str
+    sequence: int
+    action: str
+    actor_kind: ActorKind
+    actor: Optional["EventFieldsActor"]
+    platform_key: Optional[str]
+    organization: Optional["EventFieldsOrganization"]
+    subject: Optional["EventFieldsSubject"]
+    target_id: Optional[str]
+    summary: str
+    metadata: JsonObject
+    occurred_at: datetime
+
+
+class EventFieldsActor(BaseModel):
+    id: str
+
+
+class EventFieldsOrganization(BaseModel):
+    id: str
+
+
+class EventFieldsSubject(BaseModel):
+    id: str
+
+
+class MemberFields(BaseModel):
+    id: str
+    role: Role
+    status: MemberStatus
+    user: "MemberFieldsUser"
+    organization: "MemberFieldsOrganization"
+
+
+class MemberFieldsUser(BaseModel):
+    id: str
+
+
+class MemberFieldsOrganization(BaseModel):
+    id: str
+
+
+class ResourceUpsertFields(BaseModel):
+    outcome: UpsertOutcome
+    resource: "ResourceUpsertFieldsResource"
+
+
+class ResourceUpsertFieldsResource(BaseModel):
+    id: str
+    kind: ResourceKind
+    external_id: Optional[str]
+
+
+class UserErrorFields(BaseModel):
+    code: UserErrorCode
+    message: str
+    field: list[str]
+
+
+class UserUpsertFields(BaseModel):
+    outcome: UpsertOutcome
+    user: "UserUpsertFieldsUser"
+
+
+class UserUpsertFieldsUser(BaseModel):
+    id: str
+    external_id: Optional[str]
+
+
+EventFields.model_rebuild()
+MemberFields.model_rebuild()
+ResourceUpsertFields.model_rebuild()
+UserErrorFields.model_rebuild()
+UserUpsertFields.model_rebuild()

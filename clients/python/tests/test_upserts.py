@@ -1,0 +1,105 @@
+import asyncio
+from typing import Unpack
+
+import pytest
+
+from live import ALL, World, platform_key, unique, url
+from rollcall_client import AsyncRollcallClient, RequestOptions, RollcallClient, UpsertError, UserErrors, or_raise
+from rollcall_client.graphql import (
+    CreateOrganizationInput,
+    OrganizationBy,
+    ResourceKind,
+    ResourceUpsertInput,
+    UpsertOutcome,
+    UserErrorCode,
+    UserRef,
+    UserUpsertInput,
+)
+
+
+def accounts(prefix: str, count: int) -> list[UserUpsertInput]:
+    names = (f"{prefix}-{number}" for number in range(count))
+    return [UserUpsertInput(external_id=name, email=f"{name}@example.org") for name in names]
+
+
+def test_any_number_of_accounts_is_brought_in_and_the_same_again_changes_nothing() -> None:
+    users = accounts(unique("p"), 1_100)
+    with RollcallClient(url(), platform_key(*ALL)) as client:
+        batches = list(client.upsert_users(user for user in users))
+        assert [(batch.offset, len(batch.results)) for batch in batches] == [(0, 500), (500, 500), (1_000, 100)]
+        results = [result for batch in batches for result in batch.results]
+        assert all(result.outcome is UpsertOutcome.CREATED for result in results)
+        assert [result.user.external_id for result in results] == [user.external_id for user in users]
+        found = client.graphql.user(UserRef(external_id=users[1_050].external_id))
+        assert found
+        assert found.id == results[1_050].user.id
+        assert list(client.upsert_users([])) == []
+
+    async def again() -> list[UpsertOutcome]:
+        async with AsyncRollcallClient(url(), platform_key(*ALL)) as client:
+            return [result.outcome async for batch in client.upsert_users(users) for result in batch.results]
+
+    assert asyncio.run(again()) == [UpsertOutcome.UNCHANGED] * 1_100
+
+
+def test_a_batch_that_is_refused_names_the_item_among_all_and_the_batches_before_it_stay() -> None:
+    users = accounts(unique("p"), 700)
+    users[612].email = "no address"
+    with RollcallClient(url(), platform_key(*ALL)) as client:
+        with pytest.raises(UpsertError) as caught:
+            list(client.upsert_users(users))
+        assert (caught.value.offset, caught.value.size) == (500, 200)
+        (error,) = caught.value.user_errors
+        assert (error.code, error.field) == (UserErrorCode.INVALID, ["input", "users", "612", "email"])
+        found = [client.graphql.user(UserRef(external_id=users[number].external_id)) for number in (499, 500)]
+        assert found[0] is not None
+        assert found[1] is None
+
+
+def test_resources_with_much_metadata_take_more_requests() -> None:
+    world = World(1)
+    prefix = unique("r")
+
+    def resources(metadata: dict[str, object], count: int) -> list[ResourceUpsertInput]:
+        return [
+            ResourceUpsertInput(
+                kind=ResourceKind.VOLUME,
+                external_id=f"{prefix}-{number}",
+                name=f"Volume {number}",
+                owner=UserRef(external_id=world.people[0]),
+                size_bytes=9007199254740993,
+                metadata=metadata,
+            )
+            for number in range(count)
+        ]
+
+    there = OrganizationBy(id=world.organization)
+    batches = list(world.client.upsert_resources(there, resources({"text": "é" * 3_000}, 300)))
+    assert 1 < len(batches) < 4
+    assert sum(len(batch.results) for batch in batches) == 300
+
+    async def again() -> int:
+        async with AsyncRollcallClient(url(), world.key) as client:
+            changed = resources({"list": [1] * 500}, 100)
+            return sum([len(batch.results) async for batch in client.upsert_resources(there, changed)])
+
+    assert asyncio.run(again()) == 100
+
+
+def test_a_mutation_with_an_idempotency_key_is_done_once() -> None:
+    world = World(1)
+    client = RollcallClient(url(), world.key, on_behalf_of=f"external:{world.people[0]}")
+    key = unique("key")
+    asked = CreateOrganizationInput(name=unique("Acme"))
+
+    def found(asked: CreateOrganizationInput, **options: Unpack[RequestOptions]) -> str:
+        organization = or_raise(client.graphql.create_organization(asked, **options)).organization
+        assert organization
+        return organization.id
+
+    first = found(asked, idempotency_key=key)
+    assert found(asked, idempotency_key=key) == first
+    assert found(asked) != first
+    with pytest.raises(UserErrors) as caught:
+        found(CreateOrganizationInput(name=unique("Other")), idempotency_key=key)
+    assert [error.code for error in caught.value.user_errors] == [UserErrorCode.CONFLICT]
