@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -16,9 +17,14 @@ from rollcall_client import or_raise
 from rollcall_client.graphql import (
     ChangeMemberRoleInput,
     CreateWebhookInput,
+    OrganizationBy,
     RemoveMemberInput,
+    ResourceKind,
+    ResourceUpsertInput,
     Role,
     UpdateOrganizationInput,
+    UserRef,
+    Visibility,
 )
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "service.py"
@@ -38,6 +44,9 @@ class Service:
             return self.http.get("/deliveries").is_success
         except httpx.TransportError:
             return False
+
+    def status(self, project: str, person: str | None = None) -> int:
+        return self.http.get(f"/projects/{project}", headers={"x-person": person} if person else {}).status_code
 
 
 def free_port() -> int:
@@ -107,6 +116,42 @@ def test_it_ends_where_it_may_not_read_the_feed(tmp_path: Path) -> None:
         [sys.executable, EXAMPLE], env=os.environ | given, stderr=subprocess.PIPE, timeout=60, check=False
     )
     assert b"EVENTS_READ" in ended.stderr
+
+
+def test_it_lets_in_whom_rollcall_allows_and_nobody_without_its_answer(start: Start, tmp_path: Path) -> None:
+    world = World(2)
+    owner, member = world.people
+    hers, common = unique("project"), unique("project")
+    projects = [
+        ResourceUpsertInput(
+            kind=ResourceKind.PROJECT,
+            external_id=name,
+            name=name,
+            owner=UserRef(external_id=owner),
+            visibility=Visibility.ORGANIZATION if name == common else Visibility.PRIVATE,
+        )
+        for name in (hers, common)
+    ]
+    list(world.client.upsert_resources(OrganizationBy(id=world.organization), projects))
+    service = start(ROLLCALL_KEY=world.key, STATE=str(tmp_path / "1"))
+    shown = service.http.get(f"/projects/{hers}", headers={"x-person": owner})
+    assert (shown.status_code, shown.json()) == (200, {"project": hers, "person": owner})
+    assert service.status(common, member) == 200
+    assert service.status(hers, member) == 404
+    assert service.status(common, "a-stranger") == 404
+    assert service.status("no-such-project", owner) == 404
+    assert service.status(common) == 401
+    # Many at once are asked together, and each gets their own answer.
+    with ThreadPoolExecutor(20) as threads:
+        answers = list(threads.map(lambda number: service.status(hers if number % 2 else common, member), range(40)))
+    assert answers == [404 if number % 2 else 200 for number in range(40)]
+    remove(world, 1)
+    assert service.status(common, member) == 404
+
+    blind = start(ROLLCALL_KEY=platform_key("EVENTS_READ"), STATE=str(tmp_path / "2"))
+    assert blind.status(hers, owner) != 200
+    lost = start(ROLLCALL_URL="http://127.0.0.1:64999", ROLLCALL_KEY=world.key, STATE=str(tmp_path / "3"))
+    assert lost.status(hers, owner) == 503
 
 
 def test_it_takes_genuine_deliveries_alone_with_the_old_secret_and_the_new_one(start: Start, tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
-// A service of a platform: it mirrors memberships from the feed and takes webhooks. Start it with
-// ROLLCALL_URL, ROLLCALL_KEY (scope EVENTS_READ), WEBHOOK_SECRETS, STATE and PORT.
+// A service of a platform: it mirrors memberships from the feed, guards its projects by what Rollcall says, and takes
+// webhooks. Start it with ROLLCALL_URL, ROLLCALL_KEY (scopes EVENTS_READ and ACCESS_CHECK), WEBHOOK_SECRETS, STATE and PORT.
 import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
@@ -24,11 +24,34 @@ async function mirror(): Promise<void> {
   }
 }
 
+/** Who is signed in. A platform knows it from its own session; here, a header says it. */
+function signedIn(request: IncomingMessage): string | undefined {
+  const person = request.headers["x-person"];
+  return typeof person === "string" ? person : undefined;
+}
+
+async function mayView(person: string, project: string): Promise<boolean> {
+  const decision = await rollcall.checkAccess({
+    user: { externalId: person },
+    resource: { external: { kind: "PROJECT", externalId: project } },
+    atLeast: "VIEW",
+  });
+  return decision.allowed;
+}
+
 const delivered = new Map<string, WebhookEvent>();
 
 async function answer(request: IncomingMessage): Promise<[status: number, body?: unknown]> {
   const [, first = "", second = ""] = new URL(request.url ?? "/", "http://localhost").pathname.split("/");
   switch (`${request.method} /${first}`) {
+    case "GET /projects": {
+      const person = signedIn(request);
+      if (person === undefined) {
+        return [401];
+      }
+      // Whoever may not know of a project isn't told whether there is one.
+      return (await mayView(person, second)) ? [200, { project: second, person }] : [404];
+    }
     case "GET /members":
       return [200, memberships.of(second)];
     case "GET /deliveries":

@@ -1,6 +1,11 @@
+import { AccessBatcher, type AccessDecision } from "./access.js";
 import { type CursorStore, type EventPage, type FeedEvent, type FeedOptions, followEvents, readPages } from "./feed.js";
 import {
+  type AccessCheckInput,
+  CheckAccessDocument,
   EventsDocument,
+  ExplainAccessDocument,
+  type ExplainAccessQuery,
   type OrganizationBy,
   type ResourceUpsertFieldsFragment,
   type ResourceUpsertInput,
@@ -18,15 +23,21 @@ export type UpsertOptions = Pick<RequestOptions, "onBehalfOf" | "signal">;
 export type UserUpsertResult = UserUpsertFieldsFragment;
 /** What became of one resource. */
 export type ResourceUpsertResult = ResourceUpsertFieldsFragment;
+/** What somebody may do with a resource, and why. */
+export type ExplainedAccess = ExplainAccessQuery["checkAccess"][number];
 
 /** A client of Rollcall. It keeps no connection of its own and may be used by many at once. */
 export class RollcallClient {
   readonly #options: ClientOptions;
   readonly #transport: Transport;
+  readonly #checks: AccessBatcher;
 
   constructor(options: ClientOptions) {
     this.#options = options;
     this.#transport = new Transport(options);
+    this.#checks = new AccessBatcher(
+      async (checks) => (await this.request(CheckAccessDocument, { checks })).checkAccess,
+    );
   }
 
   /** A client that acts for a person: `usr_…`, or `external:` and the platform's own id. */
@@ -57,6 +68,20 @@ export class RollcallClient {
     options?: RequestOptions,
   ): Promise<unknown> {
     return this.#transport.request(document, variables ?? {}, options ?? {});
+  }
+
+  /**
+   * What somebody may do with a resource. The checks of one turn of the event loop are asked together, at most 1,000 in a
+   * request, and the same one once.
+   */
+  checkAccess(check: AccessCheckInput): Promise<AccessDecision> {
+    return this.#checks.check(check);
+  }
+
+  /** What somebody may do with a resource, with the reasons and with what limits them. Not batched. */
+  async explainAccess(check: AccessCheckInput): Promise<ExplainedAccess> {
+    const { checkAccess } = await this.request(ExplainAccessDocument, { check });
+    return checkAccess[0] as ExplainedAccess;
   }
 
   /**

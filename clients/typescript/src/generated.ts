@@ -18,6 +18,16 @@ export type AcceptInvitationInput = {
   username?: string | null | undefined;
 };
 
+/** The question whether somebody may do something with a resource. */
+export type AccessCheckInput = {
+  /** The person. */
+  user: UserRef;
+  /** The resource. */
+  resource: ResourceRef;
+  /** The level that it takes: VIEW or more. */
+  atLeast?: AccessLevel | null | undefined;
+};
+
 /** What somebody may do with a resource. Each level includes those before it. */
 export type AccessLevel =
   /** No access. */
@@ -30,6 +40,47 @@ export type AccessLevel =
   | 'CONTRIBUTE'
   /** Also share, move and delete the resource. */
   | 'ADMINISTER';
+
+/** What keeps somebody's level lower than a reason would give. */
+export type AccessLimit =
+  /** They are a viewer, and viewers only read. */
+  | 'VIEWER_ROLE'
+  /** Their permission `sharedProjects` for what is shared with the organization. */
+  | 'SHARED_PROJECTS'
+  /** They lack the permission `sharedApps` for apps that are shared with the organization. */
+  | 'SHARED_APPS'
+  /** It is moving to another organization and read-only until it is there. */
+  | 'MOVING'
+  /** The organization that holds it shares nothing outside. */
+  | 'EXTERNAL_SHARING'
+  /**
+   * The grant is dormant, because the membership ended under which it was given, or, for a team's, because nothing
+   * in the organization is shared with the person themselves any more.
+   */
+  | 'SLEEPING'
+  /** Their account is suspended. */
+  | 'SUSPENDED';
+
+/** By what somebody reaches a resource. */
+export type AccessReasonKind =
+  /** They own it, or what it lies in, and are a member of the organization that holds it. */
+  | 'OWNER'
+  /** They are the owner or an admin of the organization that holds it. */
+  | 'LEADER'
+  /** It, or what it lies in, is shared with them. */
+  | 'GRANT'
+  /** It, or what it lies in, is shared with a team that they are in. */
+  | 'TEAM_GRANT'
+  /** It, or what it lies in, is shared with an organization that they are a member of. */
+  | 'ORGANIZATION_GRANT'
+  /** It, or what it lies in, is visible to all members of the organization that holds it. */
+  | 'VISIBILITY'
+  /** They reach a collection that it is in. */
+  | 'COLLECTION'
+  /** It is their own sample, in an organization that they aren't a member of, and shared with them. */
+  | 'OWN_SAMPLE'
+  /** It, or what it lies in, is moving to an organization of theirs, which will own it. */
+  | 'TRANSFER';
 
 /** The kind of actor that did something. */
 export type ActorKind =
@@ -580,6 +631,22 @@ export type Visibility =
   /** Every member of the organization. */
   | 'ORGANIZATION';
 
+export type CheckAccessQueryVariables = Exact<{
+  checks: Array<AccessCheckInput> | AccessCheckInput;
+}>;
+
+
+export type CheckAccessQuery = { checkAccess: Array<{ allowed: boolean, level: AccessLevel, revision: string | null }> };
+
+export type AccessDecisionFieldsFragment = { allowed: boolean, level: AccessLevel, revision: string | null };
+
+export type ExplainAccessQueryVariables = Exact<{
+  check: AccessCheckInput;
+}>;
+
+
+export type ExplainAccessQuery = { checkAccess: Array<{ limitedBy: Array<AccessLimit>, allowed: boolean, level: AccessLevel, revision: string | null, reasons: Array<{ kind: AccessReasonKind, level: AccessLevel, resource: { id: string } | null, grant: { id: string } | null, team: { id: string } | null, organization: { id: string } | null }> }> };
+
 export type UserQueryVariables = Exact<{
   by: UserRef;
 }>;
@@ -746,6 +813,13 @@ export class TypedDocumentString<TResult, TVariables>
     return this.value;
   }
 }
+export const AccessDecisionFieldsFragmentDoc = new TypedDocumentString(`
+    fragment AccessDecisionFields on AccessDecision {
+  allowed
+  level
+  revision
+}
+    `, {"fragmentName":"AccessDecisionFields"}) as unknown as TypedDocumentString<AccessDecisionFieldsFragment, unknown>;
 export const UserUpsertFieldsFragmentDoc = new TypedDocumentString(`
     fragment UserUpsertFields on UserUpsert {
   outcome
@@ -807,6 +881,45 @@ export const MemberFieldsFragmentDoc = new TypedDocumentString(`
   }
 }
     `, {"fragmentName":"MemberFields"}) as unknown as TypedDocumentString<MemberFieldsFragment, unknown>;
+export const CheckAccessDocument = new TypedDocumentString(`
+    query CheckAccess($checks: [AccessCheckInput!]!) {
+  checkAccess(checks: $checks) {
+    ...AccessDecisionFields
+  }
+}
+    fragment AccessDecisionFields on AccessDecision {
+  allowed
+  level
+  revision
+}`) as unknown as TypedDocumentString<CheckAccessQuery, CheckAccessQueryVariables>;
+export const ExplainAccessDocument = new TypedDocumentString(`
+    query ExplainAccess($check: AccessCheckInput!) {
+  checkAccess(checks: [$check]) {
+    ...AccessDecisionFields
+    limitedBy
+    reasons {
+      kind
+      level
+      resource {
+        id
+      }
+      grant {
+        id
+      }
+      team {
+        id
+      }
+      organization {
+        id
+      }
+    }
+  }
+}
+    fragment AccessDecisionFields on AccessDecision {
+  allowed
+  level
+  revision
+}`) as unknown as TypedDocumentString<ExplainAccessQuery, ExplainAccessQueryVariables>;
 export const UserDocument = new TypedDocumentString(`
     query User($by: UserRef!) {
   user(by: $by) {

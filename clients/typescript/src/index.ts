@@ -1,3 +1,4 @@
+export { type AccessDecision, CHECKS_PER_REQUEST } from "./access.js";
 export * from "./client.js";
 export * from "./errors.js";
 export type { CursorStore, EventPage, FeedEvent, FeedFilter, FeedOptions } from "./feed.js";

@@ -15,7 +15,7 @@ import {
   RemoveMemberDocument,
   UpdateOrganizationDocument,
 } from "rollcall-client";
-import { folder, platformKey, unique, until, url, World } from "./live.js";
+import { all, folder, platformKey, unique, until, url, World } from "./live.js";
 
 interface Service {
   url: string;
@@ -85,6 +85,54 @@ test("the example ends where it may not read the feed", async () => {
   const ended = once(service, "exit");
   assert.match(await text(service.stderr), /EVENTS_READ/);
   assert.deepEqual(await ended, [1, null]);
+});
+
+test("the example lets in whom Rollcall allows, and nobody without its answer", async (context) => {
+  const world = await World.of(2);
+  const [owner = "", member = ""] = world.people;
+  const [hers, common] = [unique("project"), unique("project")];
+  await all(
+    world.client.upsertResources({ id: world.organization }, [
+      { kind: "PROJECT", externalId: hers, name: "Hers", owner: { externalId: owner } },
+      { kind: "PROJECT", externalId: common, name: "Common", owner: { externalId: owner }, visibility: "ORGANIZATION" },
+    ]),
+  );
+  const STATE = join(await folder(), "memberships.json");
+  const service = await start(context, { ROLLCALL_KEY: world.key, STATE });
+  const status = async (project: string, person?: string) => (await service.get(`/projects/${project}`, person)).status;
+  assert.deepEqual(await service.get(`/projects/${hers}`, owner), {
+    status: 200,
+    body: { project: hers, person: owner },
+  });
+  assert.equal(await status(common, member), 200);
+  assert.equal(await status(hers, member), 404);
+  assert.equal(await status(common, "a-stranger"), 404);
+  assert.equal(await status("no-such-project", owner), 404);
+  assert.equal(await status(common), 401);
+  // Many at once are asked together, and each gets their own answer.
+  const answers = await Promise.all(
+    Array.from({ length: 40 }, (_, number) => status(number % 2 ? hers : common, member)),
+  );
+  assert.deepEqual(
+    answers,
+    Array.from({ length: 40 }, (_, number) => (number % 2 ? 404 : 200)),
+  );
+
+  const { ids } = await world.members();
+  orThrow(
+    (await world.client.request(RemoveMemberDocument, { input: { memberId: ids[world.users[1] ?? ""] ?? "" } }))
+      .removeMember,
+  );
+  assert.equal(await status(common, member), 404);
+
+  const blind = await start(context, { ROLLCALL_KEY: await platformKey("EVENTS_READ"), STATE: `${STATE}.2` });
+  assert.notEqual((await blind.get(`/projects/${hers}`, owner)).status, 200);
+  const lost = await start(context, {
+    ROLLCALL_URL: "http://127.0.0.1:64999",
+    ROLLCALL_KEY: world.key,
+    STATE: `${STATE}.3`,
+  });
+  assert.equal((await lost.get(`/projects/${hers}`, owner)).status, 503);
 });
 
 test("the example takes genuine deliveries alone, with the old secret and the new one", async (context) => {

@@ -1,7 +1,8 @@
 """A client of Rollcall, the organization service, for a platform's own services."""
 
 from ._transport import RequestOptions
-from .client import AsyncRollcallClient, RollcallClient
+from .access import CHECKS_PER_REQUEST, AccessDecision
+from .client import AsyncRollcallClient, ExplainedAccess, RollcallClient
 from .errors import (
     BadRequest,
     Forbidden,
@@ -19,10 +20,13 @@ from .upserts import UpsertBatch, UpsertError
 from .webhooks import WebhookData, WebhookEvent, WebhookVerificationError, verify_webhook
 
 __all__ = [
+    "CHECKS_PER_REQUEST",
+    "AccessDecision",
     "AsyncRollcallClient",
     "BadRequest",
     "CursorStore",
     "EventPage",
+    "ExplainedAccess",
     "FeedEvent",
     "FileCursor",
     "Forbidden",

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack
 
 import httpx
 
 from ._transport import TIMEOUT, AsyncTransport, RequestOptions, Settings, Transport, endpoint
+from .access import AccessBatcher, AccessDecision, identity, parts
 from .errors import RequestError, TransportError
 from .feed import CursorStore, EventPage, FeedEvent, Reader
 from .graphql.async_operations import AsyncOperations
+from .graphql.explain_access import ExplainAccessCheckAccess
 from .graphql.fragments import ResourceUpsertFields, UserUpsertFields
 from .graphql.input_types import (
+    AccessCheckInput,
     OrganizationBy,
     ResourceUpsertInput,
     UpsertResourcesInput,
@@ -25,6 +28,9 @@ from .graphql.input_types import (
 )
 from .graphql.operations import Operations
 from .upserts import UpsertBatch, batches
+
+ExplainedAccess = ExplainAccessCheckAccess
+"""What somebody may do with a resource, and why."""
 
 
 class FeedOptions(TypedDict, total=False):
@@ -100,6 +106,22 @@ class RollcallClient:
         Raises `RequestError` and `TransportError`.
         """
         return self._transport.request(query, variables or {}, options)
+
+    def check_access(self, check: AccessCheckInput) -> AccessDecision:
+        """What somebody may do with a resource."""
+        return self.check_access_many([check])[0]
+
+    def check_access_many(self, checks: Sequence[AccessCheckInput]) -> list[AccessDecision]:
+        """Many checks, answered in order; at most 1,000 in a request, and the same one once."""
+        decisions: dict[str, AccessDecision] = {}
+        for part in parts(checks):
+            answers = self.graphql.check_access(list(part.values()))
+            decisions.update(zip(part, answers, strict=True))
+        return [decisions[identity(check)] for check in checks]
+
+    def explain_access(self, check: AccessCheckInput) -> ExplainedAccess:
+        """What somebody may do with a resource, with the reasons and with what limits them."""
+        return self.graphql.explain_access(check)[0]
 
     def event_pages(
         self, after: str | None, *, stop: threading.Event | None = None, **options: Unpack[FeedOptions]
@@ -179,6 +201,7 @@ class AsyncRollcallClient:
         self._transport = AsyncTransport(settings, http or httpx.AsyncClient(timeout=TIMEOUT))
         self.graphql = AsyncOperations(self._transport)
         """The documents of this package, a method for each. A mutation's `user_errors` are data; see `or_raise`."""
+        self._checks = AccessBatcher(self.graphql.check_access)
 
     async def __aenter__(self) -> Self:
         return self
@@ -197,6 +220,21 @@ class AsyncRollcallClient:
     ) -> Any:
         """See `RollcallClient.execute`."""
         return await self._transport.request(query, variables or {}, options)
+
+    async def check_access(self, check: AccessCheckInput) -> AccessDecision:
+        """What somebody may do with a resource.
+
+        The checks of one turn of the event loop are asked together, at most 1,000 in a request, and the same one once.
+        """
+        return await self._checks.check(check)
+
+    async def check_access_many(self, checks: Iterable[AccessCheckInput]) -> list[AccessDecision]:
+        """Many checks, answered in order."""
+        return list(await asyncio.gather(*map(self._checks.check, checks)))
+
+    async def explain_access(self, check: AccessCheckInput) -> ExplainedAccess:
+        """What somebody may do with a resource, with the reasons and with what limits them. Not batched."""
+        return (await self.graphql.explain_access(check))[0]
 
     async def event_pages(self, after: str | None, **options: Unpack[FeedOptions]) -> AsyncIterator[EventPage]:
         """See `RollcallClient.event_pages`; it ends with its task."""

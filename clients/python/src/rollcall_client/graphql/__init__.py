@@ -12,6 +12,7 @@ from .change_member_role import (
     ChangeMemberRoleChangeMemberRoleMember,
     ChangeMemberRoleChangeMemberRoleUserErrors,
 )
+from .check_access import CheckAccess, CheckAccessCheckAccess
 from .create_organization import (
     CreateOrganization,
     CreateOrganizationCreateOrganization,
@@ -26,6 +27,8 @@ from .create_webhook import (
 )
 from .enums import (
     AccessLevel,
+    AccessLimit,
+    AccessReasonKind,
     ActorKind,
     DepartureStatus,
     InvitationStatus,
@@ -45,7 +48,17 @@ from .events import (
     EventsEventsEdgesNode,
     EventsEventsPageInfo,
 )
+from .explain_access import (
+    ExplainAccess,
+    ExplainAccessCheckAccess,
+    ExplainAccessCheckAccessReasons,
+    ExplainAccessCheckAccessReasonsGrant,
+    ExplainAccessCheckAccessReasonsOrganization,
+    ExplainAccessCheckAccessReasonsResource,
+    ExplainAccessCheckAccessReasonsTeam,
+)
 from .fragments import (
+    AccessDecisionFields,
     EventFields,
     EventFieldsActor,
     EventFieldsOrganization,
@@ -67,6 +80,7 @@ from .grant_access import (
 )
 from .input_types import (
     AcceptInvitationInput,
+    AccessCheckInput,
     ChangeMemberRoleInput,
     CreateOrganizationInput,
     CreateWebhookInput,
@@ -167,7 +181,11 @@ __all__ = [
     "AcceptInvitationAcceptInvitationMember",
     "AcceptInvitationAcceptInvitationUserErrors",
     "AcceptInvitationInput",
+    "AccessCheckInput",
+    "AccessDecisionFields",
     "AccessLevel",
+    "AccessLimit",
+    "AccessReasonKind",
     "ActorKind",
     "BaseModel",
     "BaseOperations",
@@ -176,6 +194,8 @@ __all__ = [
     "ChangeMemberRoleChangeMemberRoleMember",
     "ChangeMemberRoleChangeMemberRoleUserErrors",
     "ChangeMemberRoleInput",
+    "CheckAccess",
+    "CheckAccessCheckAccess",
     "CreateOrganization",
     "CreateOrganizationCreateOrganization",
     "CreateOrganizationCreateOrganizationOrganization",
@@ -196,6 +216,13 @@ __all__ = [
     "EventsEventsEdges",
     "EventsEventsEdgesNode",
     "EventsEventsPageInfo",
+    "ExplainAccess",
+    "ExplainAccessCheckAccess",
+    "ExplainAccessCheckAccessReasons",
+    "ExplainAccessCheckAccessReasonsGrant",
+    "ExplainAccessCheckAccessReasonsOrganization",
+    "ExplainAccessCheckAccessReasonsResource",
+    "ExplainAccessCheckAccessReasonsTeam",
     "ExternalResourceRef",
     "GrantAccess",
     "GrantAccessGrantAccess",

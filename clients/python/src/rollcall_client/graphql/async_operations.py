@@ -6,15 +6,18 @@ from .accept_invitation import AcceptInvitation, AcceptInvitationAcceptInvitatio
 from .base_async_operations import AsyncBaseOperations
 from .base_model import UNSET, UnsetType
 from .change_member_role import ChangeMemberRole, ChangeMemberRoleChangeMemberRole
+from .check_access import CheckAccess, CheckAccessCheckAccess
 from .create_organization import (
     CreateOrganization,
     CreateOrganizationCreateOrganization,
 )
 from .create_webhook import CreateWebhook, CreateWebhookCreateWebhook
 from .events import Events, EventsEvents
+from .explain_access import ExplainAccess, ExplainAccessCheckAccess
 from .grant_access import GrantAccess, GrantAccessGrantAccess
 from .input_types import (
     AcceptInvitationInput,
+    AccessCheckInput,
     ChangeMemberRoleInput,
     CreateOrganizationInput,
     CreateWebhookInput,
@@ -55,6 +58,69 @@ def gql(q: str) -> str:
 
 
 class AsyncOperations(AsyncBaseOperations):
+    async def check_access(
+        self, checks: list[AccessCheckInput], **options: Unpack[RequestOptions]
+    ) -> list[CheckAccessCheckAccess]:
+        query = gql("""
+            query CheckAccess($checks: [AccessCheckInput!]!) {
+              checkAccess(checks: $checks) {
+                ...AccessDecisionFields
+              }
+            }
+
+            fragment AccessDecisionFields on AccessDecision {
+              allowed
+              level
+              revision
+            }
+            """)
+        variables: dict[str, object] = {"checks": checks}
+        response = await self.execute(
+            query=query, operation_name="CheckAccess", variables=variables, **options
+        )
+        data = self.get_data(response)
+        return CheckAccess.model_validate(data).check_access
+
+    async def explain_access(
+        self, check: AccessCheckInput, **options: Unpack[RequestOptions]
+    ) -> list[ExplainAccessCheckAccess]:
+        query = gql("""
+            query ExplainAccess($check: AccessCheckInput!) {
+              checkAccess(checks: [$check]) {
+                ...AccessDecisionFields
+                limitedBy
+                reasons {
+                  kind
+                  level
+                  resource {
+                    id
+                  }
+                  grant {
+                    id
+                  }
+                  team {
+                    id
+                  }
+                  organization {
+                    id
+                  }
+                }
+              }
+            }
+
+            fragment AccessDecisionFields on AccessDecision {
+              allowed
+              level
+              revision
+            }
+            """)
+        variables: dict[str, object] = {"check": check}
+        response = await self.execute(
+            query=query, operation_name="ExplainAccess", variables=variables, **options
+        )
+        data = self.get_data(response)
+        return ExplainAccess.model_validate(data).check_access
+
     async def user(
         self, by: UserRef, **options: Unpack[RequestOptions]
     ) -> Optional[UserUser]:

@@ -5,6 +5,7 @@ from rollcall_client._json import JsonObject
 
 from .base_model import BaseModel
 from .enums import (
+    AccessLevel,
     ActorKind,
     MemberStatus,
     ResourceKind,
@@ -12,6 +13,12 @@ from .enums import (
     UpsertOutcome,
     UserErrorCode,
 )
+
+
+class AccessDecisionFields(BaseModel):
+    allowed: bool
+    level: AccessLevel
+    revision: Optional[int]
 
 
 class EventFields(BaseModel):
@@ -84,6 +91,7 @@ class UserUpsertFieldsUser(BaseModel):
     external_id: Optional[str]
 
 
+AccessDecisionFields.model_rebuild()
 EventFields.model_rebuild()
 MemberFields.model_rebuild()
 ResourceUpsertFields.model_rebuild()

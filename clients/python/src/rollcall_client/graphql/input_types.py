@@ -22,6 +22,17 @@ class AcceptInvitationInput(BaseModel):
     "A username, if a new account is created. If omitted, it is derived from the name."
 
 
+class AccessCheckInput(BaseModel):
+    """The question whether somebody may do something with a resource."""
+
+    user: "UserRef"
+    "The person."
+    resource: "ResourceRef"
+    "The resource."
+    at_least: Optional[AccessLevel] = AccessLevel.VIEW
+    "The level that it takes: VIEW or more."
+
+
 class ChangeMemberRoleInput(BaseModel):
     """The member and their new role."""
 
@@ -349,6 +360,7 @@ class UserUpsertInput(BaseModel):
     "When the account was created, for a new one: from 1970 to now. Now if omitted."
 
 
+AccessCheckInput.model_rebuild()
 GrantAccessInput.model_rebuild()
 InvitationInput.model_rebuild()
 InviteMembersInput.model_rebuild()
