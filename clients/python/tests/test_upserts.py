@@ -8,6 +8,7 @@ from rollcall_client import AsyncRollcallClient, RequestOptions, RollcallClient,
 from rollcall_client.graphql import (
     CreateOrganizationInput,
     OrganizationBy,
+    OrganizationUpsertInput,
     ResourceKind,
     ResourceUpsertInput,
     UpsertOutcome,
@@ -103,3 +104,25 @@ def test_a_mutation_with_an_idempotency_key_is_done_once() -> None:
     with pytest.raises(UserErrors) as caught:
         found(CreateOrganizationInput(name=unique("Other")), idempotency_key=key)
     assert [error.code for error in caught.value.user_errors] == [UserErrorCode.CONFLICT]
+
+
+def test_organizations_are_brought_in_with_their_owners() -> None:
+    world = World(1)
+    prefix = unique("o")
+    organizations = [
+        OrganizationUpsertInput(
+            external_id=f"{prefix}-{number}", name=f"Laboratory {number}", owner=UserRef(external_id=world.people[0])
+        )
+        for number in range(120)
+    ]
+    batches = list(world.client.upsert_organizations(organizations))
+    assert [(batch.offset, len(batch.results)) for batch in batches] == [(0, 100), (100, 20)]
+    found = world.client.graphql.organization(OrganizationBy(external_id=f"{prefix}-110"))
+    assert found
+    assert found.id == batches[1].results[10].organization.id
+
+    async def again() -> set[UpsertOutcome]:
+        async with AsyncRollcallClient(url(), world.key) as client:
+            return {r.outcome async for batch in client.upsert_organizations(organizations) for r in batch.results}
+
+    assert asyncio.run(again()) == {UpsertOutcome.UNCHANGED}

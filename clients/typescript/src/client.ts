@@ -7,8 +7,11 @@ import {
   ExplainAccessDocument,
   type ExplainAccessQuery,
   type OrganizationBy,
+  type OrganizationUpsertFieldsFragment,
+  type OrganizationUpsertInput,
   type ResourceUpsertFieldsFragment,
   type ResourceUpsertInput,
+  UpsertOrganizationsDocument,
   UpsertResourcesDocument,
   UpsertUsersDocument,
   type UserUpsertFieldsFragment,
@@ -21,6 +24,8 @@ import { type UpsertBatch, upsert } from "./upserts.js";
 export type UpsertOptions = Pick<RequestOptions, "onBehalfOf" | "signal">;
 /** What became of one account. */
 export type UserUpsertResult = UserUpsertFieldsFragment;
+/** What became of one organization. */
+export type OrganizationUpsertResult = OrganizationUpsertFieldsFragment;
 /** What became of one resource. */
 export type ResourceUpsertResult = ResourceUpsertFieldsFragment;
 /** What somebody may do with a resource, and why. */
@@ -120,6 +125,20 @@ export class RollcallClient {
       500,
       async (users) => (await this.#upsert(UpsertUsersDocument, { input: { users } }, options)).upsertUsers,
     );
+  }
+
+  /**
+   * Brings in any number of organizations, 100 in a request. Each batch is all or none.
+   *
+   * @throws {UpsertError} A batch was refused; its errors name the place among all items.
+   */
+  upsertOrganizations(
+    organizations: Iterable<OrganizationUpsertInput> | AsyncIterable<OrganizationUpsertInput>,
+    options: UpsertOptions = {},
+  ): AsyncGenerator<UpsertBatch<OrganizationUpsertResult>, void, undefined> {
+    const send = async (organizations: OrganizationUpsertInput[]) =>
+      (await this.#upsert(UpsertOrganizationsDocument, { input: { organizations } }, options)).upsertOrganizations;
+    return upsert(organizations, 100, send);
   }
 
   /**

@@ -292,6 +292,52 @@ export type OrganizationBy =
   |  { id?: never; slug?: never;   /** The platform's own id of the organization. */
   externalId: string; };
 
+/**
+ * An organization, found by the platform's own id, else by its slug. An omitted field stays as it is, and null clears
+ * it.
+ */
+export type OrganizationUpsertInput = {
+  /** The platform's own id of the organization, up to 255 characters. */
+  externalId: string;
+  /**
+   * The name that is shown everywhere, including in emails: 1 to 100 characters, without links. Needed for a new
+   * organization.
+   */
+  name?: string | null | undefined;
+  /**
+   * The short name: 2 to 39 characters out of a–z, 0–9 and single hyphens. If a new organization's is omitted, it is
+   * derived from the name. An organization that has the slug already, and no id of the platform's, is linked to
+   * `externalId`.
+   */
+  slug?: string | null | undefined;
+  /** The full name, up to 200 characters. */
+  fullName?: string | null | undefined;
+  /** A description, up to 2000 characters. */
+  description?: string | null | undefined;
+  /** The URL of the website. */
+  website?: string | null | undefined;
+  /** The place where the organization is located, up to 200 characters. */
+  location?: string | null | undefined;
+  /** The sector in which the organization works, up to 200 characters. */
+  sector?: string | null | undefined;
+  /** The name of the university that the organization belongs to, up to 200 characters. */
+  universityName?: string | null | undefined;
+  /** The URL of the logo. */
+  logoUrl?: string | null | undefined;
+  /**
+   * The owner. Needed for a new organization, and only looked at there: `setOrganizationOwner` gives organizations
+   * to others.
+   */
+  owner?: UserRef | null | undefined;
+  /** What the platform attaches to it, an object of at most 8 kB. */
+  metadata?: JsonObject | null | undefined;
+  /**
+   * When it was founded, for a new organization: from 1970 to now. Now if omitted. Its owner is a member from then
+   * on.
+   */
+  createdAt?: string | null | undefined;
+};
+
 /** Identifies the member to reactivate. */
 export type ReactivateMemberInput = {
   /** The member, who must have been removed or deactivated. */
@@ -464,6 +510,12 @@ export type UpdateOrganizationInput = {
   universityName?: string | null | undefined;
   /** The URL of the logo. */
   logoUrl?: string | null | undefined;
+};
+
+/** The organizations to bring in. */
+export type UpsertOrganizationsInput = {
+  /** The organizations, 1 to 100, each named once. */
+  organizations: Array<OrganizationUpsertInput>;
 };
 
 /** What became of an item that was to be brought in. */
@@ -747,6 +799,15 @@ export type UpdateOrganizationMutationVariables = Exact<{
 
 export type UpdateOrganizationMutation = { updateOrganization: { organization: { id: string, slug: string | null, name: string } | null, userErrors: Array<{ code: UserErrorCode, message: string, field: Array<string> }> } };
 
+export type UpsertOrganizationsMutationVariables = Exact<{
+  input: UpsertOrganizationsInput;
+}>;
+
+
+export type UpsertOrganizationsMutation = { upsertOrganizations: { results: Array<{ outcome: UpsertOutcome, organization: { id: string, externalId: string | null, slug: string | null } }> | null, userErrors: Array<{ code: UserErrorCode, message: string, field: Array<string> }> } };
+
+export type OrganizationUpsertFieldsFragment = { outcome: UpsertOutcome, organization: { id: string, externalId: string | null, slug: string | null } };
+
 export type ResourceQueryVariables = Exact<{
   by: ResourceRef;
 }>;
@@ -851,6 +912,16 @@ export const EventFieldsFragmentDoc = new TypedDocumentString(`
   occurredAt
 }
     `, {"fragmentName":"EventFields"}) as unknown as TypedDocumentString<EventFieldsFragment, unknown>;
+export const OrganizationUpsertFieldsFragmentDoc = new TypedDocumentString(`
+    fragment OrganizationUpsertFields on OrganizationUpsert {
+  outcome
+  organization {
+    id
+    externalId
+    slug
+  }
+}
+    `, {"fragmentName":"OrganizationUpsertFields"}) as unknown as TypedDocumentString<OrganizationUpsertFieldsFragment, unknown>;
 export const ResourceUpsertFieldsFragmentDoc = new TypedDocumentString(`
     fragment ResourceUpsertFields on ResourceUpsert {
   outcome
@@ -1204,6 +1275,30 @@ export const UpdateOrganizationDocument = new TypedDocumentString(`
   message
   field
 }`) as unknown as TypedDocumentString<UpdateOrganizationMutation, UpdateOrganizationMutationVariables>;
+export const UpsertOrganizationsDocument = new TypedDocumentString(`
+    mutation UpsertOrganizations($input: UpsertOrganizationsInput!) {
+  upsertOrganizations(input: $input) {
+    results {
+      ...OrganizationUpsertFields
+    }
+    userErrors {
+      ...UserErrorFields
+    }
+  }
+}
+    fragment OrganizationUpsertFields on OrganizationUpsert {
+  outcome
+  organization {
+    id
+    externalId
+    slug
+  }
+}
+fragment UserErrorFields on UserError {
+  code
+  message
+  field
+}`) as unknown as TypedDocumentString<UpsertOrganizationsMutation, UpsertOrganizationsMutationVariables>;
 export const ResourceDocument = new TypedDocumentString(`
     query Resource($by: ResourceRef!) {
   resource(by: $by) {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
   CreateOrganizationDocument,
+  OrganizationDocument,
   orThrow,
   RollcallClient,
   UpsertError,
@@ -100,4 +101,27 @@ test("a mutation with an idempotency key is done once", async () => {
     (await found(unique("Other"), key)).userErrors.map(({ code }) => code),
     ["CONFLICT"],
   );
+});
+
+test("organizations are brought in with their owners", async () => {
+  const { client, people } = await World.of(1);
+  const owner = { externalId: people[0] ?? "" };
+  const prefix = unique("o");
+  const organizations = Array.from({ length: 120 }, (_, number) => ({
+    externalId: `${prefix}-${number}`,
+    name: `Laboratory ${number}`,
+    owner,
+  }));
+  const batches = await all(client.upsertOrganizations(organizations));
+  assert.deepEqual(
+    batches.map(({ offset, results }) => [offset, results.length]),
+    [
+      [0, 100],
+      [100, 20],
+    ],
+  );
+  const { organization } = await client.request(OrganizationDocument, { by: { externalId: `${prefix}-110` } });
+  assert.equal(organization?.id, batches[1]?.results[10]?.organization.id);
+  const again = await all(client.upsertOrganizations(organizations));
+  assert.ok(again.flatMap(({ results }) => results).every(({ outcome }) => outcome === "UNCHANGED"));
 });

@@ -17,11 +17,13 @@ from .errors import RequestError, TransportError
 from .feed import CursorStore, EventPage, FeedEvent, Reader
 from .graphql.async_operations import AsyncOperations
 from .graphql.explain_access import ExplainAccessCheckAccess
-from .graphql.fragments import ResourceUpsertFields, UserUpsertFields
+from .graphql.fragments import OrganizationUpsertFields, ResourceUpsertFields, UserUpsertFields
 from .graphql.input_types import (
     AccessCheckInput,
     OrganizationBy,
+    OrganizationUpsertInput,
     ResourceUpsertInput,
+    UpsertOrganizationsInput,
     UpsertResourcesInput,
     UpsertUsersInput,
     UserUpsertInput,
@@ -170,6 +172,17 @@ class RollcallClient:
         for batch in batches(users, 500):
             yield batch.outcome(self.graphql.upsert_users(UpsertUsersInput(users=batch.items), repeatable=True))
 
+    def upsert_organizations(
+        self, organizations: Iterable[OrganizationUpsertInput]
+    ) -> Iterator[UpsertBatch[OrganizationUpsertFields]]:
+        """Brings in any number of organizations, 100 in a request. Each batch is all or none.
+
+        Raises `UpsertError`, whose errors name the place among all items.
+        """
+        for batch in batches(organizations, 100):
+            input = UpsertOrganizationsInput(organizations=batch.items)
+            yield batch.outcome(self.graphql.upsert_organizations(input, repeatable=True))
+
     def upsert_resources(
         self, organization: OrganizationBy, resources: Iterable[ResourceUpsertInput]
     ) -> Iterator[UpsertBatch[ResourceUpsertFields]]:
@@ -265,6 +278,14 @@ class AsyncRollcallClient:
         for batch in batches(users, 500):
             input = UpsertUsersInput(users=batch.items)
             yield batch.outcome(await self.graphql.upsert_users(input, repeatable=True))
+
+    async def upsert_organizations(
+        self, organizations: Iterable[OrganizationUpsertInput]
+    ) -> AsyncIterator[UpsertBatch[OrganizationUpsertFields]]:
+        """See `RollcallClient.upsert_organizations`."""
+        for batch in batches(organizations, 100):
+            input = UpsertOrganizationsInput(organizations=batch.items)
+            yield batch.outcome(await self.graphql.upsert_organizations(input, repeatable=True))
 
     async def upsert_resources(
         self, organization: OrganizationBy, resources: Iterable[ResourceUpsertInput]

@@ -64,6 +64,17 @@ class MemberFieldsOrganization(BaseModel):
     id: str
 
 
+class OrganizationUpsertFields(BaseModel):
+    outcome: UpsertOutcome
+    organization: "OrganizationUpsertFieldsOrganization"
+
+
+class OrganizationUpsertFieldsOrganization(BaseModel):
+    id: str
+    external_id: Optional[str]
+    slug: Optional[str]
+
+
 class ResourceUpsertFields(BaseModel):
     outcome: UpsertOutcome
     resource: "ResourceUpsertFieldsResource"
@@ -94,6 +105,7 @@ class UserUpsertFieldsUser(BaseModel):
 AccessDecisionFields.model_rebuild()
 EventFields.model_rebuild()
 MemberFields.model_rebuild()
+OrganizationUpsertFields.model_rebuild()
 ResourceUpsertFields.model_rebuild()
 UserErrorFields.model_rebuild()
 UserUpsertFields.model_rebuild()

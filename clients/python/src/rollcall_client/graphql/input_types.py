@@ -178,6 +178,38 @@ class OrganizationBy(BaseModel):
     "The platform's own id of the organization."
 
 
+class OrganizationUpsertInput(BaseModel):
+    """An organization, found by the platform's own id, else by its slug. An omitted field stays as it is, and null clears
+    it."""
+
+    external_id: str
+    "The platform's own id of the organization, up to 255 characters."
+    name: Optional[str] = None
+    "The name that is shown everywhere, including in emails: 1 to 100 characters, without links. Needed for a new\norganization."
+    slug: Optional[str] = None
+    "The short name: 2 to 39 characters out of a–z, 0–9 and single hyphens. If a new organization's is omitted, it is\nderived from the name. An organization that has the slug already, and no id of the platform's, is linked to\n`externalId`."
+    full_name: Optional[str] = None
+    "The full name, up to 200 characters."
+    description: Optional[str] = None
+    "A description, up to 2000 characters."
+    website: Optional[str] = None
+    "The URL of the website."
+    location: Optional[str] = None
+    "The place where the organization is located, up to 200 characters."
+    sector: Optional[str] = None
+    "The sector in which the organization works, up to 200 characters."
+    university_name: Optional[str] = None
+    "The name of the university that the organization belongs to, up to 200 characters."
+    logo_url: Optional[str] = None
+    "The URL of the logo."
+    owner: Optional["UserRef"] = None
+    "The owner. Needed for a new organization, and only looked at there: `setOrganizationOwner` gives organizations\nto others."
+    metadata: Optional[JsonObject] = None
+    "What the platform attaches to it, an object of at most 8 kB."
+    created_at: Optional[datetime] = None
+    "When it was founded, for a new organization: from 1970 to now. Now if omitted. Its owner is a member from then\non."
+
+
 class ReactivateMemberInput(BaseModel):
     """Identifies the member to reactivate."""
 
@@ -286,6 +318,13 @@ class UpdateOrganizationInput(BaseModel):
     "The URL of the logo."
 
 
+class UpsertOrganizationsInput(BaseModel):
+    """The organizations to bring in."""
+
+    organizations: list["OrganizationUpsertInput"]
+    "The organizations, 1 to 100, each named once."
+
+
 class UpsertResourcesInput(BaseModel):
     """The resources to bring in."""
 
@@ -364,8 +403,10 @@ AccessCheckInput.model_rebuild()
 GrantAccessInput.model_rebuild()
 InvitationInput.model_rebuild()
 InviteMembersInput.model_rebuild()
+OrganizationUpsertInput.model_rebuild()
 ReportUsageInput.model_rebuild()
 ResourceRef.model_rebuild()
 ResourceUpsertInput.model_rebuild()
+UpsertOrganizationsInput.model_rebuild()
 UpsertResourcesInput.model_rebuild()
 UpsertUsersInput.model_rebuild()

@@ -31,6 +31,7 @@ from .input_types import (
     ResourceRef,
     RevokeAccessInput,
     UpdateOrganizationInput,
+    UpsertOrganizationsInput,
     UpsertResourcesInput,
     UpsertUsersInput,
     UserRef,
@@ -47,6 +48,10 @@ from .revoke_access import RevokeAccess, RevokeAccessRevokeAccess
 from .update_organization import (
     UpdateOrganization,
     UpdateOrganizationUpdateOrganization,
+)
+from .upsert_organizations import (
+    UpsertOrganizations,
+    UpsertOrganizationsUpsertOrganizations,
 )
 from .upsert_resources import UpsertResources, UpsertResourcesUpsertResources
 from .upsert_users import UpsertUsers, UpsertUsersUpsertUsers
@@ -592,6 +597,46 @@ class Operations(BaseOperations):
         )
         data = self.get_data(response)
         return UpdateOrganization.model_validate(data).update_organization
+
+    def upsert_organizations(
+        self, input: UpsertOrganizationsInput, **options: Unpack[RequestOptions]
+    ) -> UpsertOrganizationsUpsertOrganizations:
+        query = gql("""
+            mutation UpsertOrganizations($input: UpsertOrganizationsInput!) {
+              upsertOrganizations(input: $input) {
+                results {
+                  ...OrganizationUpsertFields
+                }
+                userErrors {
+                  ...UserErrorFields
+                }
+              }
+            }
+
+            fragment OrganizationUpsertFields on OrganizationUpsert {
+              outcome
+              organization {
+                id
+                externalId
+                slug
+              }
+            }
+
+            fragment UserErrorFields on UserError {
+              code
+              message
+              field
+            }
+            """)
+        variables: dict[str, object] = {"input": input}
+        response = self.execute(
+            query=query,
+            operation_name="UpsertOrganizations",
+            variables=variables,
+            **options,
+        )
+        data = self.get_data(response)
+        return UpsertOrganizations.model_validate(data).upsert_organizations
 
     def resource(
         self, by: ResourceRef, **options: Unpack[RequestOptions]
