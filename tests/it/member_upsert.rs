@@ -169,7 +169,7 @@ async fn a_mail_tells_new_members_where_it_is_asked_for() {
     app.finish().await;
 }
 
-// R4, R64, R85, R88: all or none, with the place in the list; the owner, other tenants' teams, unknown people and seats.
+// R4, R64, R85, R88: all or none, with the place in the list; the owner, other tenants' teams, unknown people, seats.
 #[tokio::test]
 async fn members_that_cannot_be_are_refused_with_their_place_in_the_list() {
     let app = TestApp::start().await;

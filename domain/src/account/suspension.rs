@@ -2,7 +2,8 @@
 //!
 //! An organization suspends only accounts that it created and that belong to no other. Their sessions and keys end. The
 //! platform suspends any account. Its memberships, grants, sessions and keys stay and give nothing until the platform
-//! lifts the suspension. Whatever depends on whether an account is suspended reads `users.suspended_at`, which both set.
+//! lifts the suspension. Whatever depends on whether an account is suspended reads
+//! `users.suspended_at`, which both set.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;

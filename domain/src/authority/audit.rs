@@ -119,7 +119,8 @@ text_enum! {
         TeamDeleted = "organization.team_deleted",
         /// Members or collaborators were added to a team, or somebody joined it by an invitation.
         TeamMembersAdded = "organization.team_members_added",
-        /// Someone was removed from a team, or several people by the platform, for example because nothing is shared with a collaborator any more.
+        /// Someone was removed from a team, or several people by the platform, for example because nothing is shared
+        /// with a collaborator any more.
         TeamMemberRemoved = "organization.team_member_removed",
         /// A collaborator was removed: nothing of the organization is shared with them any more.
         CollaboratorRemoved = "organization.collaborator_removed",

@@ -91,25 +91,23 @@ impl DueDelivery {
             entries.remove(audit::REASON);
         }
         let organization_id = (event.organization_id != DEPLOYMENT).then(|| event.organization_id.to_string());
-        let mut payload = json!({
-            "type": event.action,
-            "timestamp": event.occurred_at,
-            "data": {
-                "id": event.id.to_string(),
-                "organizationId": organization_id,
-                "sequence": event.sequence.to_string(),
-                "actorKind": event.actor_kind.as_str().to_uppercase(),
-                "actorId": event.actor_id.map(|id| id.to_string()),
-                "targetId": event.target_id,
-                "summary": event.summary,
-                "metadata": metadata,
-            },
+        let mut data = json!({
+            "id": event.id.to_string(),
+            "organizationId": organization_id,
+            "sequence": event.sequence.to_string(),
+            "actorKind": event.actor_kind.as_str().to_uppercase(),
+            "actorId": event.actor_id.map(|id| id.to_string()),
+            "targetId": event.target_id,
+            "summary": event.summary,
+            "metadata": metadata,
         });
-        match self.webhook.kind() {
-            WebhookKind::Organization => {}
-            WebhookKind::Platform => payload["data"]["organizationExternalId"] = json!(self.organization_external_id),
+        match (self.webhook.kind(), &mut data) {
+            (WebhookKind::Platform, Value::Object(fields)) => {
+                fields.insert("organizationExternalId".to_owned(), json!(self.organization_external_id));
+            }
+            (WebhookKind::Platform | WebhookKind::Organization, _) => {}
         }
-        payload
+        json!({ "type": event.action, "timestamp": event.occurred_at, "data": data })
     }
 
     /// The secrets that sign the delivery: the webhook's current secret, and earlier ones until a day after their
@@ -344,7 +342,7 @@ enum NextEvent {
     /// An event to deliver.
     Event(Box<DueDelivery>),
     /// Up to this place, there is nothing to deliver.
-    Passed(Webhook, FeedPlace),
+    Passed(Box<Webhook>, FeedPlace),
 }
 
 impl NextEvent {
@@ -392,7 +390,7 @@ impl NextEvent {
         match event {
             None => {
                 let to = place(end);
-                Ok(Self::Passed(webhook, to))
+                Ok(Self::Passed(Box::new(webhook), to))
             }
             Some(event) => Self::unless_sent(connection, webhook, place(event.sequence), event).await,
         }
@@ -419,7 +417,7 @@ impl NextEvent {
             .filter(webhook_deliveries::sequence.eq(place.sequence))
             .filter(webhook_deliveries::status.eq(DeliveryStatus::Sent));
         match diesel::select(diesel::dsl::exists(sent)).get_result(connection).await? {
-            true => Ok(Self::Passed(webhook, place)),
+            true => Ok(Self::Passed(Box::new(webhook), place)),
             false => Ok(Self::Event(Box::new(DueDelivery::now(connection, webhook, place, event).await?))),
         }
     }

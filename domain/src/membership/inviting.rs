@@ -118,14 +118,14 @@ pub enum Delivery {
     Platform,
 }
 
-/// Invites one to fifty people, all or none. If the delivery is by mail, each gets an email, which shows the message. For
-/// platform keys with MEMBERS_WRITE, the platform may deliver the links itself.
+/// Invites one to fifty people, all or none. If the delivery is by mail, each gets an email, which shows the message.
+/// For platform keys with MEMBERS_WRITE, the platform may deliver the links itself.
 ///
 /// # Errors
 ///
-/// FORBIDDEN on `sendMail` for everybody else who wants no mail; TOO_LONG or INVALID for the message; BLANK or TOO_MANY for no or too many people; FORBIDDEN if the actor may not
-/// invite, or not for the role that they give; for each person, whatever prevents inviting them; SEAT_LIMIT;
-/// RATE_LIMITED.
+/// FORBIDDEN on `sendMail` for everybody else who wants no mail; TOO_LONG or INVALID for the message; BLANK or TOO_MANY
+/// for no or too many people; FORBIDDEN if the actor may not invite, or not for the role that they give; for each
+/// person, whatever prevents inviting them; SEAT_LIMIT; RATE_LIMITED.
 pub async fn invite(
     database: &Database,
     actor: &Actor,

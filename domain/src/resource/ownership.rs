@@ -32,10 +32,10 @@ const LIST: &str = "resources";
 ///
 /// # Errors
 ///
-/// On `organizationId`: NOT_FOUND, FORBIDDEN. BLANK or TOO_MANY on `resources`. NOT_FOUND on `to` for everybody who isn't
-/// an active member whom the actor may see, and SUSPENDED if their account is suspended; FORBIDDEN where somebody who isn't an owner or admin names them by address or
-/// by the platform's own id. For each item: INVALID if it is named twice, NOT_FOUND, FORBIDDEN, and CONFLICT while it moves
-/// to another organization.
+/// On `organizationId`: NOT_FOUND, FORBIDDEN. BLANK or TOO_MANY on `resources`. On `to`: NOT_FOUND for everybody who
+/// isn't an active member whom the actor may see; SUSPENDED if their account is suspended; FORBIDDEN if somebody who
+/// isn't an owner or admin names them by address or by the platform's own id. For each item: INVALID if it is named
+/// twice, NOT_FOUND, FORBIDDEN, and CONFLICT while it moves to another organization.
 pub async fn transfer(
     database: &Database,
     actor: &Actor,
