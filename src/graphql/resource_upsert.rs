@@ -172,8 +172,7 @@ impl ResourceUpsertMutation {
         })
     }
 
-    /// Deletes resources, 1 to 1,000, all or none, with the grants on them. For platform keys with RESOURCES_WRITE. What
-    /// the key doesn't reach counts as not there.
+    /// Deletes resources, 1 to 1,000, all or none, with the grants on them. For platform keys with RESOURCES_WRITE.
     async fn delete_resources(
         &self,
         context: &Context<'_>,

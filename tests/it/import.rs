@@ -54,6 +54,12 @@ async fn a_file_is_brought_in_and_again_changes_nothing() {
     let mut objects: Vec<Value> = (0..30).map(user).collect();
     objects.extend((0..5).map(|number| lab(number, number)));
     for number in 0..5 {
+        let (of, person) =
+            (json!({ "externalId": format!("lab-{number}") }), json!({ "externalId": format!("p-{}", number + 5) }));
+        objects.push(json!({ "type": "member", "organization": of, "user": person, "role": "VIEWER", "joinedAt": "2021-01-01T00:00:00Z" }));
+        objects.push(json!({ "type": "team", "organization": of, "externalId": "imaging", "name": "Imaging", "members": [person] }));
+    }
+    for number in 0..5 {
         let project = json!({ "external": { "kind": "PROJECT", "externalId": format!("a-{number}") } });
         let mut inside = volume(number, number, number);
         inside["container"] = project;
@@ -67,11 +73,13 @@ async fn a_file_is_brought_in_and_again_changes_nothing() {
     assert!(first.status.success(), "{}", stderr(&first));
     assert_eq!(counts(&first, "users"), [30, 0, 0, 0]);
     assert_eq!(counts(&first, "organizations"), [5, 0, 0, 0]);
+    assert_eq!((counts(&first, "members"), counts(&first, "teams")), ([5, 0, 0, 0], [5, 0, 0, 0]));
     assert_eq!(counts(&first, "resources"), [10, 0, 0, 0]);
     let before = state(&app).await;
     let second = import(&app, &content, &[]);
     assert!(second.status.success(), "{}", stderr(&second));
     assert_eq!(counts(&second, "users"), [0, 0, 30, 0]);
+    assert_eq!((counts(&second, "members"), counts(&second, "teams")), ([0, 0, 5, 0], [0, 0, 5, 0]));
     assert_eq!(counts(&second, "resources"), [0, 0, 10, 0]);
     assert_eq!(state(&app).await, before);
     // From the standard input as well.
@@ -85,9 +93,10 @@ async fn a_file_is_brought_in_and_again_changes_nothing() {
     let actors = "SELECT DISTINCT actor_kind || ' ' || (metadata ->> 'staff' LIKE 'command line (%)')::text || ' ' || \
          (metadata ? 'platformKey')::text AS value FROM audit_events";
     assert_eq!(app.database.texts(actors).await, ["staff true false"]);
+    assert_eq!(app.database.number("SELECT count(*) AS value FROM team_members").await, 5);
     let via = "SELECT count(*) AS value FROM members m JOIN organizations o ON o.id = m.organization_id \
          WHERE o.external_id IS NOT NULL AND m.joined_via = 'platform'";
-    assert_eq!(app.database.number(via).await, 5);
+    assert_eq!(app.database.number(via).await, 10);
     app.until_idle().await;
     assert!(app.smtp.mails().is_empty());
     app.finish().await;

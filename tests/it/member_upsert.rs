@@ -512,7 +512,7 @@ async fn teams_are_brought_in_and_the_same_call_changes_nothing() {
         (&second["id"], &second["externalId"], &second["name"]),
         (&json!(by_hand), &json!("t-2"), &json!("wet LAB"))
     );
-    assert_eq!(people(&second), [ada.user_id.clone()]);
+    assert_eq!(people(&second), std::slice::from_ref(&ada.user_id));
     assert_eq!(outcomes(&key.ok("upsertTeams", teams(&team.id, list), TEAMS).await), ["UNCHANGED"; 3]);
 
     // Names may be swapped; the people are replaced where they are given; null clears.
@@ -525,7 +525,7 @@ async fn teams_are_brought_in_and_the_same_call_changes_nothing() {
     assert_eq!(outcomes(&changed), ["UPDATED", "UPDATED", "CREATED"]);
     assert_eq!((&of(&changed, 0)["name"], &of(&changed, 0)["metadata"]), (&json!("Wet lab"), &Value::Null));
     assert_eq!(people(&of(&changed, 0)), sorted(&[&ada.user_id, &bob.user_id]));
-    assert_eq!(people(&of(&changed, 1)), [team.owner.user_id.clone()]);
+    assert_eq!(people(&of(&changed, 1)), std::slice::from_ref(&team.owner.user_id));
     let removed = told(&app, &team.id, "organization.team_member_removed").await;
     assert_eq!((&removed[0]["userIds"], &removed[0]["subject"]), (&json!([ada.user_id]), &json!(ada.user_id)));
     // A name that comes free in the same list is free.

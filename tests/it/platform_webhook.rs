@@ -111,9 +111,9 @@ async fn nothing_is_lost_or_overtaken_while_workers_are_killed() {
     }));
     let mut held = app.database.connection().await;
     let slow = async {
-        for round in 0..3 {
+        for person in people.iter().take(3) {
             held.batch_execute("BEGIN; SELECT pg_current_xact_id()").await.unwrap();
-            let quiet = people[round].found("Quiet").await;
+            let quiet = person.found("Quiet").await;
             held.batch_execute(&append(&quiet, "held")).await.unwrap();
             tokio::time::sleep(Duration::from_millis(500)).await;
             held.batch_execute("COMMIT").await.unwrap();

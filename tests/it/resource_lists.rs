@@ -156,9 +156,8 @@ async fn resources_are_deleted_with_what_lies_in_them() {
         key(&app, &["READ", "ORGANIZATIONS_WRITE"]).await.refused("deleteResources", json!({ "resources": [u] })).await;
     assert!(refused.code == "FORBIDDEN" && refused.message.contains("RESOURCES_WRITE"), "{refused:?}");
     assert_eq!(team.owner.refused("deleteResources", json!({ "resources": [u] })).await.code, "FORBIDDEN");
-    // Where a key doesn't reach, nothing is there.
-    let gone = limited.ok("deleteResources", json!({ "resources": [u], "recursive": true }), "deleted").await;
-    assert_eq!(gone["deleted"], 1);
+    let refused = limited.refused("deleteResources", json!({ "resources": [u], "recursive": true })).await;
+    assert_eq!(refused.is(), ("NOT_FOUND", "input.resources.0.external"));
     let count = "SELECT count(*) AS value FROM resources";
     assert_eq!(app.database.number(count).await, 4);
 

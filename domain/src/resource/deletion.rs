@@ -45,13 +45,13 @@ pub async fn delete(database: &Database, actor: &Actor, id: ResourceId) -> Resul
 }
 
 /// Deletes resources, for platform keys with RESOURCES_WRITE, and if `recursive`, what lies in them. Returns how many
-/// of those that were named, and of those that lay in them, are gone. Those that aren't there, or that the key doesn't
-/// reach, count as deleted (R88).
+/// of those that were named, and of those that lay in them, are gone. Those that aren't there count as deleted (R88).
 ///
 /// # Errors
 ///
-/// FORBIDDEN, BLANK or TOO_MANY on `resources`. For each item: INVALID if it is named twice; CONFLICT if something lies
-/// in it, or while it moves to another organization.
+/// FORBIDDEN, BLANK or TOO_MANY on `resources`. For each item: INVALID if it is named twice; NOT_FOUND if an
+/// organization holds it that the key doesn't reach; CONFLICT if something lies in it, or while it moves to another
+/// organization.
 pub async fn delete_all(database: &Database, actor: &Actor, named: &[ResourceRef], recursive: bool) -> Result<usize> {
     actor.require_scope(PlatformScope::ResourcesWrite, LIST)?;
     upsert::require_number(LIST, named.len(), limits::MAX_UPSERTED_RESOURCES)?;
@@ -73,8 +73,10 @@ pub async fn delete_all(database: &Database, actor: &Actor, named: &[ResourceRef
             for (position, name) in named.iter().enumerate() {
                 match found.get(name).and_then(|(id, _)| reached.remove(id)) {
                     Some(Ok(resource)) => gone.push(resource),
-                    Some(Err(refusal)) if refusal.code != Code::NotFound => refusals.add(position, refusal),
-                    Some(Err(_)) | None => {}
+                    // R85: what the key isn't limited to.
+                    Some(Err(refusal)) if refusal.code == Code::NotFound => refusals.add(position, name.not_found()),
+                    Some(Err(refusal)) => refusals.add(position, refusal),
+                    None => {}
                 }
             }
             let absent = named.len() - gone.len();
