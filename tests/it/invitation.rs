@@ -399,7 +399,9 @@ async fn an_open_invitation_is_reminded_of_a_day_before_it_expires() {
     team.owner.ok("revokeInvitation", json!({ "id": ids["revoked"] }), "").await;
     until("it is refused", async || (team.invitation(&ids["refused"]).await["delivery"] == "FAILED").then_some(()))
         .await;
-    app.database.sql("DELETE FROM jobs WHERE status = 'given_up'").await;
+    let forget =
+        "WITH gone AS (DELETE FROM jobs WHERE status = 'given_up' RETURNING id) SELECT count(*) AS value FROM gone";
+    until("its job is given up", async || (app.database.number(forget).await == 1).then_some(())).await;
     app.until_idle().await;
     app.shift_clock("5 days").await;
     app.mail_to("resent@example.org").await;
