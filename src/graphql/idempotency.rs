@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_graphql::registry::Registry;
 use async_graphql::resolver_utils::resolve_container_serial;
@@ -11,11 +12,16 @@ use async_graphql::{
     parser::types::Field,
 };
 use rollcall_domain::Error;
-use rollcall_domain::database::idempotency::{Known, RepeatableRequest};
+use rollcall_domain::base::limits;
+use rollcall_domain::database::idempotency::{Known, RepeatableRequest, Step};
+use tokio::time::{Instant, sleep};
 
 use super::Mutations;
 use super::context::{database, request};
 use super::error::top_level;
+
+/// How often it is looked whether a mutation that was carried out has been answered.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The fields of payloads that are shown once, and null where a mutation is sent again.
 const SHOWN_ONCE: [&str; 6] = ["secret", "sessionToken", "url", "codes", "file", "acceptUrls"];
@@ -55,20 +61,20 @@ impl Mutation {
     async fn once(&self, context: &Context<'_>, request: &Arc<RepeatableRequest>) -> ServerResult<Option<Value>> {
         let failed = |error: Error| context.set_error_path(top_level(error).into_server_error(context.item.pos));
         let name = context.item.node.response_key().node.as_str();
-        match Known::of(database(context), request, name).await.map_err(failed)? {
+        match known(context, request, name).await.map_err(failed)? {
             Known::Answer(answer) => read(&answer).map(Some).map_err(failed),
             Known::Refused(step) => step.run(self.0.resolve_field(context)).await,
             Known::Nothing(step) => {
                 let answer = step.run(self.0.resolve_field(context)).await;
                 if step.was_overtaken() {
-                    return match Known::of(database(context), request, name).await.map_err(failed)? {
+                    return match known(context, request, name).await.map_err(failed)? {
                         Known::Answer(answer) => read(&answer).map(Some).map_err(failed),
                         Known::Refused(_) | Known::Nothing(_) => answer,
                     };
                 }
                 if let Ok(Some(value)) = &answer
                     && let Some(text) = written(context, value)
-                    && let Err(error) = step.answered(database(context), &text).await
+                    && let Err(error) = keep(context, &step, &text).await
                 {
                     tracing::error!(error = &error as &dyn std::error::Error, "the answer of a mutation isn't kept");
                 }
@@ -76,6 +82,24 @@ impl Mutation {
             }
         }
     }
+}
+
+/// What is known of a mutation. If it is being answered at this moment, this waits for the answer, for at most
+/// [`limits::IDEMPOTENT_ANSWER_WAIT`].
+async fn known(context: &Context<'_>, request: &Arc<RepeatableRequest>, name: &str) -> Result<Known, Error> {
+    let patience = Instant::now() + limits::IDEMPOTENT_ANSWER_WAIT;
+    loop {
+        let found = Known::find(&mut *database(context).connection().await?, request, name).await?;
+        match found {
+            Some(known) => return Ok(known),
+            None if Instant::now() >= patience => return Ok(Known::unanswered(request, name)),
+            None => sleep(LOOK_EVERY).await,
+        }
+    }
+}
+
+async fn keep(context: &Context<'_>, step: &Step, answer: &str) -> Result<(), Error> {
+    step.answered(&mut *database(context).connection().await?, answer).await
 }
 
 /// The text of an answer, without what is shown once.
@@ -98,27 +122,35 @@ fn read(answer: &str) -> Result<Value, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use async_graphql::parser::types::{FieldDefinition, TypeKind, TypeSystemDefinition};
+    use std::collections::BTreeSet;
 
-    /// Whatever the schema says to be shown only once is a nullable field of a payload, and is left out of kept answers.
+    /// Whatever the schema says to be shown only once is a nullable field of a payload, or lies in one, and is left out of
+    /// kept answers.
     #[test]
     fn what_is_shown_once_is_not_kept() {
         let sdl = crate::graphql::sdl();
         let document = async_graphql::parser::parse_schema(&sdl).unwrap();
-        let mut shown_once = std::collections::BTreeSet::new();
+        let mut shown_once = BTreeSet::new();
+        let (mut in_payloads, mut elsewhere) = (BTreeSet::new(), BTreeSet::new());
         for definition in document.definitions {
-            let async_graphql::parser::types::TypeSystemDefinition::Type(ty) = definition else { continue };
-            let async_graphql::parser::types::TypeKind::Object(object) = &ty.node.kind else { continue };
-            for field in &object.fields {
-                let is_said_to_be =
-                    field.node.description.as_ref().is_some_and(|text| text.node.contains("only this once"));
-                if is_said_to_be {
-                    assert!(ty.node.name.node.ends_with("Payload"), "{}", ty.node.name);
-                    assert!(field.node.ty.node.nullable, "{}.{}", ty.node.name, field.node.name);
-                    shown_once.insert(field.node.name.node.to_string());
+            let TypeSystemDefinition::Type(ty) = definition else { continue };
+            let TypeKind::Object(object) = ty.node.kind else { continue };
+            for field in object.fields {
+                let FieldDefinition { name, description, ty: of, .. } = field.node;
+                if !description.is_some_and(|text| text.node.contains("only this once")) {
+                    continue;
+                }
+                if ty.node.name.node.ends_with("Payload") {
+                    assert!(of.node.nullable, "{}.{name}", ty.node.name);
+                    shown_once.insert(name.node.to_string());
+                    in_payloads.insert(of.node.to_string().replace(['[', ']', '!'], ""));
+                } else {
+                    elsewhere.insert(ty.node.name.node.to_string());
                 }
             }
         }
-        shown_once.insert("file".to_owned());
         assert_eq!(shown_once, SHOWN_ONCE.map(str::to_owned).into());
+        assert!(elsewhere.is_subset(&in_payloads), "{elsewhere:?}");
     }
 }

@@ -4,7 +4,7 @@ use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObje
 use chrono::{DateTime, Utc};
 use rollcall_domain::authority::audit::DEPLOYMENT;
 use rollcall_domain::base::id::{OrganizationId, WebhookDeliveryId, WebhookId};
-use rollcall_domain::event::{delivery, platform_webhook, webhook};
+use rollcall_domain::event::{delivery, platform_webhook, webhook, webhook_changes};
 
 use super::connection::{connection, forward, total};
 use super::context::{self, actor, database};
@@ -257,7 +257,7 @@ impl WebhookMutation {
     ) -> async_graphql::Result<CreateWebhookPayload> {
         let organization_id = input.organization_id.map(|id| id.0);
         let command = webhook::CreateWebhook { organization_id, url: input.url, events: input.events };
-        let outcome = webhook::create(database(context), actor(context)?, &command).await;
+        let outcome = webhook_changes::create(database(context), actor(context)?, &command).await;
         Payload::of(outcome, |(webhook, secret)| CreateWebhookPayload {
             webhook: Some(Webhook(webhook)),
             secret: Some(secret.reveal().to_owned()),
@@ -278,7 +278,7 @@ impl WebhookMutation {
             enabled: input.enabled,
             rotate_secret: input.rotate_secret.unwrap_or(false),
         };
-        let outcome = webhook::update(database(context), actor(context)?, &command).await;
+        let outcome = webhook_changes::update(database(context), actor(context)?, &command).await;
         Payload::of(outcome, |(webhook, secret)| UpdateWebhookPayload {
             webhook: Some(Webhook(webhook)),
             secret: secret.map(|secret| secret.reveal().to_owned()),
@@ -292,7 +292,7 @@ impl WebhookMutation {
         context: &Context<'_>,
         #[graphql(desc = "The webhook to delete.")] input: DeleteWebhookInput,
     ) -> async_graphql::Result<DeleteWebhookPayload> {
-        let outcome = webhook::delete(database(context), actor(context)?, input.id.0).await;
+        let outcome = webhook_changes::delete(database(context), actor(context)?, input.id.0).await;
         Payload::of(outcome, |id| DeleteWebhookPayload {
             deleted_webhook_id: Some(id.to_string().into()),
             ..Default::default()

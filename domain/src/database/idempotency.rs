@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Bool, Double, Nullable, Text};
@@ -17,10 +16,6 @@ use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::new_name;
 use crate::base::limits;
 use crate::base::sql::statement;
-use crate::database::{Database, Transaction};
-
-/// How often it is looked whether a step that was carried out has been answered.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A request that may be sent again.
 #[derive(Debug, Clone)]
@@ -131,25 +126,25 @@ statement! {
 }
 
 impl Known {
-    /// Looks up a step. If it is being answered at this moment, this waits for the answer, for at most
-    /// [`limits::IDEMPOTENT_ANSWER_WAIT`].
-    pub async fn of(database: &Database, request: &Arc<RepeatableRequest>, name: &str) -> Result<Self> {
-        let patience = tokio::time::Instant::now() + limits::IDEMPOTENT_ANSWER_WAIT;
-        loop {
-            let step = |obstacle| Step::new(request, name, obstacle);
-            let found = find(&mut *database.connection().await?, request, name).await?;
-            return Ok(match found {
-                None => Self::Nothing(step(None)),
-                Some(Found { is_same: false, .. }) => Self::Refused(step(Some(Obstacle::OtherRequest))),
-                Some(Found { answer: Some(answer), .. }) => Self::Answer(answer),
-                Some(Found { is_done: false, .. }) => Self::Nothing(step(None)),
-                Some(_) if tokio::time::Instant::now() < patience => {
-                    tokio::time::sleep(LOOK_EVERY).await;
-                    continue;
-                }
-                Some(_) => Self::Refused(step(Some(Obstacle::Done))),
-            });
-        }
+    /// Looks up a step. `None` while it has been carried out, but not answered yet.
+    pub async fn find(
+        connection: &mut AsyncPgConnection,
+        request: &Arc<RepeatableRequest>,
+        name: &str,
+    ) -> Result<Option<Self>> {
+        let step = |obstacle| Step::new(request, name, obstacle);
+        Ok(match find(connection, request, name).await? {
+            None => Some(Self::Nothing(step(None))),
+            Some(Found { is_same: false, .. }) => Some(Self::Refused(step(Some(Obstacle::OtherRequest)))),
+            Some(Found { answer: Some(answer), .. }) => Some(Self::Answer(answer)),
+            Some(Found { is_done: false, .. }) => Some(Self::Nothing(step(None))),
+            Some(_) => None,
+        })
+    }
+
+    /// What is known of a step whose answer has been waited for in vain.
+    pub fn unanswered(request: &Arc<RepeatableRequest>, name: &str) -> Self {
+        Self::Refused(Step::new(request, name, Some(Obstacle::Done)))
     }
 }
 
@@ -193,13 +188,13 @@ impl Step {
 
     /// Keeps the step's answer, a JSON value. If it was refused for a reason that may soon be gone, nothing is kept, so
     /// that it can be tried again.
-    pub async fn answered(&self, database: &Database, answer: &str) -> Result<()> {
+    pub async fn answered(&self, connection: &mut AsyncPgConnection, answer: &str) -> Result<()> {
         if AtomicBool::load(&self.0.passing, Ordering::Relaxed)
             && !AtomicBool::load(&self.0.committed, Ordering::Relaxed)
         {
             return Ok(());
         }
-        self.enter(&mut *database.connection().await?, Some(answer)).await?;
+        self.enter(connection, Some(answer)).await?;
         Ok(())
     }
 
@@ -236,7 +231,7 @@ fn current() -> Option<Step> {
 ///
 /// # Errors
 /// [`Error::Repeated`] if it must not be carried out.
-pub(super) async fn enter(transaction: &mut Transaction) -> Result<()> {
+pub(super) async fn enter(transaction: &mut AsyncPgConnection) -> Result<()> {
     let Some(step) = current() else { return Ok(()) };
     if step.was_overtaken() {
         return Err(Error::Repeated);
@@ -257,7 +252,7 @@ pub(super) fn note_commit() {
 }
 
 /// Deletes up to `limit` keys that are older than [`limits::IDEMPOTENCY_RETENTION`], and returns how many.
-pub(crate) async fn prune(transaction: &mut Transaction, limit: u32) -> Result<usize> {
+pub(crate) async fn prune(transaction: &mut AsyncPgConnection, limit: u32) -> Result<usize> {
     let prune = Prune { retention: limits::IDEMPOTENCY_RETENTION.as_secs_f64(), most: limit.into() };
-    Ok(prune.query().execute(&mut **transaction).await?)
+    Ok(prune.query().execute(transaction).await?)
 }

@@ -406,6 +406,17 @@ diesel::table! {
 }
 
 diesel::table! {
+    idempotency_keys (caller, key) {
+        caller -> Text,
+        key -> Text,
+        request -> Bytea,
+        steps -> Jsonb,
+        answers -> Jsonb,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     invitation_teams (invitation_id, team_id) {
         organization_id -> Uuid,
         invitation_id -> Uuid,
@@ -678,6 +689,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     webhook_deliveries,
     teams,
     team_members,
+    idempotency_keys,
     invitation_teams,
     invitation_grants,
     collection_items,

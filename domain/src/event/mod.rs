@@ -6,3 +6,4 @@ pub mod platform_feed;
 pub mod platform_webhook;
 pub mod target;
 pub mod webhook;
+pub mod webhook_changes;

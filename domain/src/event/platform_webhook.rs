@@ -33,7 +33,7 @@ use crate::database::schema::{feed_clock, webhooks};
 use crate::database::{Database, Transaction};
 use crate::event::platform_feed::{self, FeedFilter, FeedPlace, FeedReader};
 use crate::event::target::WebhookKind;
-use crate::event::webhook::{self, CreateWebhook, EVERY_EVENT, Origin, UpdateWebhook, Wanted, Webhook};
+use crate::event::webhook::{self, CreateWebhook, EVERY_EVENT, Origin, Wanted, Webhook};
 
 /// Creates a webhook of the platform. It delivers what commits from now on, and what committed before while an older
 /// transaction was still running.
@@ -54,22 +54,6 @@ pub(super) async fn create(database: &Database, actor: &Actor, command: &CreateW
             webhook::insert(transaction, actor, &wanted, &origin).await
         })
         .await
-}
-
-/// Whether the actor keeps this webhook of the platform, and so may see and change it.
-pub(super) fn is_kept_by(webhook: &Webhook, actor: &Actor) -> bool {
-    match (webhook.kind(), actor.keeps_platform_webhooks("")) {
-        (WebhookKind::Organization, _) | (_, Err(_)) => false,
-        (WebhookKind::Platform, Ok(KeptWebhooks::All)) => true,
-        (WebhookKind::Platform, Ok(KeptWebhooks::OfKey(id))) => {
-            !webhook.kept_by_staff && webhook.platform_key_id == Some(id)
-        }
-    }
-}
-
-/// Whether staff take over a platform key's webhook by this change.
-pub(super) fn is_taken_over(webhook: &Webhook, actor: &Actor, command: &UpdateWebhook) -> bool {
-    webhook.kind() == WebhookKind::Platform && command.enabled == Some(true) && actor.is_staff()
 }
 
 /// Where a webhook goes on whose events change. What happened before the change and wasn't wanted isn't told

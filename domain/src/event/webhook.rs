@@ -3,7 +3,7 @@
 //! A webhook has a cursor into the log. Whatever records an event that it is subscribed to enqueues the webhook's
 //! single job, which delivers one event after the other and advances the cursor. So no event is sent before its
 //! commit, overtaken by another one, or lost. Webhooks of the platform are alike, with a cursor into the feed over all
-//! logs; see [`platform_webhook`].
+//! logs; see [`platform_webhook`](crate::event::platform_webhook).
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -12,12 +12,11 @@ use serde_json::json;
 use url::Url;
 
 use crate::authority::access::{self, Lock, Permit};
-use crate::authority::actor::Actor;
+use crate::authority::actor::{Actor, KeptWebhooks};
 use crate::authority::audit::{self, AuditAction, DEPLOYMENT, NewEvent};
 use crate::authority::rights::Action;
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{OrganizationId, PlatformKeyId, TypedId, UserId, WebhookId};
-use crate::base::job::DeliverWebhook;
 use crate::base::limits;
 use crate::base::page::{Page, PageRequest, by_id};
 use crate::base::secret::{Keyring, Token};
@@ -25,7 +24,6 @@ use crate::base::sql::Prepare as _;
 use crate::database::schema::{audit_heads, webhook_previous_secrets, webhooks};
 use crate::database::{Database, Transaction, now};
 use crate::event::platform_feed::FeedPlace;
-use crate::event::platform_webhook;
 use crate::event::target::WebhookKind;
 
 /// The entry that subscribes to every event.
@@ -129,7 +127,7 @@ pub struct UpdateWebhook {
 }
 
 /// Parses the names of actions, and removes duplicates.
-fn parse_events(field: &str, events: &[String]) -> Result<Vec<String>, Refusal> {
+pub(super) fn parse_events(field: &str, events: &[String]) -> Result<Vec<String>, Refusal> {
     if events.is_empty() {
         return Err(Refusal::new(Code::Blank, field, "name at least one event, or \"*\" for all"));
     }
@@ -149,20 +147,8 @@ fn parse_events(field: &str, events: &[String]) -> Result<Vec<String>, Refusal> 
     Ok(parsed)
 }
 
-/// Creates a webhook, which delivers what happens from now on. Its secret is returned only this once.
-///
-/// # Errors
-///
-/// On `organizationId`: NOT_FOUND, FORBIDDEN, TOO_MANY. INVALID, BLANK or TOO_LONG on `url`; INVALID or BLANK on
-/// `events`.
-pub async fn create(database: &Database, actor: &Actor, command: &CreateWebhook) -> Result<(Webhook, Token)> {
-    match command.organization_id {
-        Some(organization_id) => create_for_organization(database, actor, organization_id, command).await,
-        None => platform_webhook::create(database, actor, command).await,
-    }
-}
-
-async fn create_for_organization(
+/// Creates an organization's webhook.
+pub(super) async fn create_for_organization(
     database: &Database,
     actor: &Actor,
     organization_id: OrganizationId,
@@ -288,7 +274,7 @@ pub(super) type PlacedColumns = (
     diesel::dsl::Eq<webhooks::cursor, i64>,
 );
 
-fn current_secret(keyring: &Keyring, webhook: &Webhook) -> Result<Token> {
+pub(super) fn current_secret(keyring: &Keyring, webhook: &Webhook) -> Result<Token> {
     let secrets = keyring.webhook_secrets(webhook.id.uuid(), webhook.secret_version)?;
     secrets.into_iter().next().ok_or(Error::Bug("a keyring has a current secret"))
 }
@@ -316,7 +302,7 @@ pub(super) async fn manage(
             lock(transaction, id).await?.ok_or_else(|| not_found().into())
         }
         None => {
-            let found = lock(transaction, id).await?.filter(|webhook| platform_webhook::is_kept_by(webhook, actor));
+            let found = lock(transaction, id).await?.filter(|webhook| is_kept_by(webhook, actor));
             found.ok_or_else(|| not_found().into())
         }
     }
@@ -350,94 +336,25 @@ pub(super) async fn pass(transaction: &mut Transaction, webhook: &Webhook, to: F
     Ok(())
 }
 
-/// Changes a webhook. A new secret is returned only this once. When the webhook is enabled again, it continues with
-/// the event after the last one that was processed. Staff who enable a platform key's webhook take it over.
-///
-/// # Errors
-///
-/// NOT_FOUND on `id`; INVALID, BLANK or TOO_LONG on `url`; INVALID or BLANK on `events`; TOO_MANY on `rotateSecret`.
-pub async fn update(database: &Database, actor: &Actor, command: &UpdateWebhook) -> Result<(Webhook, Option<Token>)> {
-    let targets = database.deployment().webhook_targets;
-    let events = command.events.as_deref().map(|events| parse_events("events", events)).transpose()?;
-    database
-        .transaction(async |transaction| {
-            let before = manage(transaction, actor, command.id, "id").await?;
-            let url = command.url.as_deref().map(|url| targets.parse(before.kind(), "url", url)).transpose()?;
-            let at = now(transaction).await?;
-            let mut changed = before.clone();
-            if let Some(url) = url {
-                changed.url = url.into();
-            }
-            if let Some(events) = &events {
-                changed.events.clone_from(events);
-            }
-            let mut place = before.place();
-            if changed.events != before.events {
-                place = platform_webhook::place_for_other_events(transaction, &before).await?;
-            }
-            changed.kept_by_staff |= platform_webhook::is_taken_over(&before, actor, command);
-            changed.enabled = command.enabled.unwrap_or(before.enabled);
-            if command.rotate_secret {
-                retire_secret(transaction, &before, at).await?;
-                changed.secret_version += 1;
-                changed.secret_made_at = at;
-                changed.secret_made_by_id = actor.account();
-            }
-            // With another URL, or after it was enabled again, the webhook has another full day before it is disabled.
-            let fresh = changed.enabled && (changed.url != before.url || !before.enabled);
-            if fresh {
-                changed.failing_since = None;
-            }
-            let webhook: Webhook = diesel::update(webhooks::table.find(command.id))
-                .set((
-                    webhooks::url.eq(&changed.url),
-                    webhooks::events.eq(&changed.events),
-                    webhooks::enabled.eq(changed.enabled),
-                    webhooks::kept_by_staff.eq(changed.kept_by_staff),
-                    placed(place),
-                    webhooks::failing_since.eq(changed.failing_since),
-                    webhooks::secret_version.eq(changed.secret_version),
-                    webhooks::secret_made_at.eq(changed.secret_made_at),
-                    webhooks::secret_made_by_id.eq(changed.secret_made_by_id),
-                ))
-                .returning(Webhook::as_returning())
-                .get_result(&mut **transaction)
-                .await?;
-            let secret = match command.rotate_secret {
-                true => Some(current_secret(transaction.keyring(), &webhook)?),
-                false => None,
-            };
-            if fresh {
-                transaction.enqueue_or_expedite(&DeliverWebhook { webhook_id: webhook.id }).await?;
-            }
-            let mut what = Vec::new();
-            for (is_changed, name) in [
-                (webhook.url != before.url, "url"),
-                (webhook.events != before.events, "events"),
-                (webhook.enabled != before.enabled, "enabled"),
-                (command.rotate_secret, "secret"),
-                (webhook.kept_by_staff != before.kept_by_staff, "keeper"),
-            ] {
-                if is_changed {
-                    what.push(name);
-                }
-            }
-            let action = match webhook.kind() {
-                WebhookKind::Organization => AuditAction::WebhookUpdated,
-                WebhookKind::Platform => AuditAction::PlatformWebhookUpdated,
-            };
-            let event = NewEvent::by(actor, webhook.log_id(), action, webhook.id)
-                .summary("changed a webhook")
-                .with(json!({ "fields": what, "enabled": webhook.enabled, "events": webhook.events }));
-            audit::record(transaction, [event]).await?;
-            Ok((webhook, secret))
-        })
-        .await
+/// Whether the actor keeps this webhook of the platform, and so may see and change it.
+pub(super) fn is_kept_by(webhook: &Webhook, actor: &Actor) -> bool {
+    match (webhook.kind(), actor.keeps_platform_webhooks("")) {
+        (WebhookKind::Organization, _) | (_, Err(_)) => false,
+        (WebhookKind::Platform, Ok(KeptWebhooks::All)) => true,
+        (WebhookKind::Platform, Ok(KeptWebhooks::OfKey(id))) => {
+            !webhook.kept_by_staff && webhook.platform_key_id == Some(id)
+        }
+    }
+}
+
+/// Whether staff take over a platform key's webhook by this change.
+pub(super) fn is_taken_over(webhook: &Webhook, actor: &Actor, command: &UpdateWebhook) -> bool {
+    webhook.kind() == WebhookKind::Platform && command.enabled == Some(true) && actor.is_staff()
 }
 
 /// Lets the current secret sign deliveries together with the next one for a day, and forgets secrets whose day is
 /// over.
-async fn retire_secret(transaction: &mut Transaction, webhook: &Webhook, at: DateTime<Utc>) -> Result<()> {
+pub(super) async fn retire_secret(transaction: &mut Transaction, webhook: &Webhook, at: DateTime<Utc>) -> Result<()> {
     let previous = || webhook_previous_secrets::table.filter(webhook_previous_secrets::webhook_id.eq(webhook.id));
     diesel::delete(previous().filter(webhook_previous_secrets::ends_at.le(at))).execute(&mut **transaction).await?;
     let (living, first_end): (i64, Option<DateTime<Utc>>) = previous()
@@ -463,23 +380,6 @@ async fn retire_secret(transaction: &mut Transaction, webhook: &Webhook, at: Dat
     Ok(())
 }
 
-/// Deletes a webhook and its deliveries. Nothing more is sent to it.
-pub async fn delete(database: &Database, actor: &Actor, id: WebhookId) -> Result<WebhookId> {
-    database
-        .transaction(async |transaction| {
-            let webhook = manage(transaction, actor, id, "id").await?;
-            diesel::delete(webhooks::table.find(id)).execute(&mut **transaction).await?;
-            let action = match webhook.kind() {
-                WebhookKind::Organization => AuditAction::WebhookDeleted,
-                WebhookKind::Platform => AuditAction::PlatformWebhookDeleted,
-            };
-            let event = NewEvent::by(actor, webhook.log_id(), action, id).summary("deleted a webhook");
-            audit::record(transaction, [event]).await?;
-            Ok(id)
-        })
-        .await
-}
-
 /// Loads the webhooks, without checking who asks.
 pub async fn by_ids(connection: &mut AsyncPgConnection, ids: &[WebhookId]) -> Result<Vec<Webhook>> {
     Ok(webhooks::table.filter(webhooks::id.eq_any(ids)).select(Webhook::as_select()).load(connection).await?)
@@ -492,7 +392,7 @@ pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: 
         access::permits(connection, actor, found.iter().filter_map(|webhook| webhook.organization_id)).await?;
     let may_see = |webhook: &Webhook| match webhook.organization_id {
         Some(id) => permits.get(&id).is_some_and(|permit| permit.standing().allows(Action::ManageWebhooks)),
-        None => platform_webhook::is_kept_by(webhook, actor),
+        None => is_kept_by(webhook, actor),
     };
     Ok(found.into_iter().filter(may_see).collect())
 }
