@@ -85,7 +85,7 @@ clients-check: $(NODE_MODULES) $(VENV)/.complete ## Look at the clients: their t
 # The tests use the packages as others would install them.
 .PHONY: clients-test
 clients-test: clients-check postgres ## Pack the clients, and test them and their examples against a Rollcall of their own
-	cargo build --quiet --bin rollcall
+	cargo build --quiet --workspace --bins
 	rm -rf $(TARGET)/clients/dist
 	$(PYTHON) -m build --no-isolation --outdir $(TARGET)/clients/dist clients/python >/dev/null
 	$(PYTHON) -m pip install --quiet --no-deps --no-index --force-reinstall $(TARGET)/clients/dist/*.whl
