@@ -80,7 +80,7 @@ pub enum Command {
         #[arg(long)]
         workspace_limit: Option<i32>,
     },
-    /// Bring in a platform's accounts, organizations, members, teams and resources from a file, as upsertUsers and the like do (R88).
+    /// Bring in a platform's accounts, organizations, members, teams and resources from a file, as mutations do (R88).
     ///
     /// What is refused is said line by line, and the rest is brought in all the same. Run it again after an
     /// interruption or a correction: what is as it should be stays unchanged. No email is sent.
