@@ -194,7 +194,7 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    /// Explains a level by the ways to the resource. A collection counts once, however it is reached.
+    /// Explains a level by the ways to the resource.
     pub(crate) fn of(level: AccessLevel, ways: impl IntoIterator<Item = WayRow>) -> Self {
         let mut reasons = BTreeSet::new();
         let mut limits = 0;

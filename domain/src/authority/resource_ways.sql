@@ -33,18 +33,19 @@ LATERAL (
     UNION ALL
     SELECT g.kind, g.resource_id, g.grant_id, g.team_id, g.organization_id, g.given, g.limits FROM ({on_chain}) g
     UNION ALL
-    SELECT 'collection', k.id, NULL, NULL, NULL, 1, x.limits
+    SELECT 'collection', k.id, NULL, NULL, NULL, 1, CASE WHEN bool_or(x.reaches) THEN 0 ELSE bit_or(x.limits) END
     FROM collection_items i
     JOIN resources k ON k.id = i.collection_id
     LEFT JOIN resources w ON w.id = k.container_id
     CROSS JOIN LATERAL (
-      SELECT 0 AS limits
+      SELECT true AS reaches, 0 AS limits
       WHERE m.status = 'active'
         AND ({user} IN (k.owner_id, w.owner_id) OR 'organization' IN (k.visibility, w.visibility))
       UNION ALL
-      SELECT CASE WHEN g.rank > 0 THEN 0 ELSE g.limits END FROM ({on_collection}) g
+      SELECT g.rank > 0, g.limits FROM ({on_collection}) g
     ) x
     WHERE i.resource_id = r.id
+    GROUP BY k.id
   ) w
   WHERE o.id = r.organization_id AND o.deleted_at IS NULL
 ) way
