@@ -4,6 +4,7 @@
 //! them. Only figures of the same run can be compared.
 
 mod alternatives;
+mod bring_in;
 mod floor;
 mod load;
 mod measure;
@@ -73,7 +74,7 @@ struct Arguments {
     /// Also the main queries in organizations of these sizes, such as 100,10000,1000000.
     #[arg(long, value_delimiter = ',')]
     sizes: Vec<u64>,
-    /// Also the removal of a member who owns 1,000,000 resources.
+    /// Also the removal of a member who owns 1,000,000 resources, and the bringing in of as many.
     #[arg(long)]
     huge: bool,
     /// Rollcall alone, without the floor and the alternatives.
@@ -357,6 +358,7 @@ impl Bench<'_> {
             client,
             rollcall: self.rollcall,
             api: &self.server.address,
+            api_pid: self.server.pid(),
             sizes: self.plan.sizes,
             accounts: self.plan.accounts.clone(),
         };

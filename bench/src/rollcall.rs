@@ -68,6 +68,18 @@ impl Rollcall {
         Server::spawn(command, &self.folder.join("worker.log"))
     }
 
+    /// The command that brings in a file.
+    pub fn import(&self, file: &Path) -> anyhow::Result<Command> {
+        let mut command = self.command("rollcall")?;
+        command.args(["admin", "import"]).arg(file);
+        Ok(command)
+    }
+
+    /// The folder for files.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     fn command(&self, program: &str) -> anyhow::Result<Command> {
         let own = std::env::current_exe()?;
         let path = own.with_file_name(program);

@@ -102,6 +102,7 @@ pub fn all(sizes: Sizes, accounts: &Rc<Accounts>) -> anyhow::Result<Vec<Scenario
     for asker in ASKERS {
         scenarios.push(access(sizes, asker, 100)?);
     }
+    scenarios.push(check_access(sizes)?);
     for asker in ASKERS {
         scenarios.push(resources(sizes, asker)?);
     }
@@ -130,6 +131,11 @@ pub fn by_size(one: LargeOrganization) -> anyhow::Result<Vec<Scenario>> {
         graphql(STAFF_TOKEN, ACCESS, variables)
     });
     let checks = checks.collect::<anyhow::Result<_>>()?;
+    let reachable = "query($user: UserRef!) { reachable(user: $user, first: 100) { edges { level node { id } } } }";
+    let reachable =
+        |account| anyhow::Ok(vec![graphql(STAFF_TOKEN, reachable, json!({ "user": { "id": user_id(account) } }))?]);
+    let audience = "query($id: ID!) { audience(resource: { id: $id }, first: 100) { edges { level node { id } } } }";
+    let audience = vec![graphql(STAFF_TOKEN, audience, json!({ "id": resource_id(one.resource) }))?];
     let of_size = |name: &str, title: &str, requests, expected: &[(&str, usize)]| {
         let scenario = reading(&format!("size-{name}-{}", one.count), &format!("{title}, {about}"), requests, expected);
         Scenario { reads: false, ..scenario }
@@ -139,6 +145,19 @@ pub fn by_size(one: LargeOrganization) -> anyhow::Result<Vec<Scenario>> {
         of_size("resources-owner", "page of 20 resources, for the owner", page(&owner)?, &[("\"kind\"", 20)]),
         of_size("resources-team", "page of 20 resources, for a member by a team", page(&member)?, &[("\"kind\"", 20)]),
         of_size("access", "`access`, one check, about a member by a team", checks, &[("\"VIEW\"", 1)]),
+        of_size(
+            "reachable-owner",
+            "`reachable`, 100 resources, for the owner",
+            reachable(one.owner)?,
+            &[("\"level\"", 100)],
+        ),
+        of_size(
+            "reachable-team",
+            "`reachable`, 100 resources, for a member by a team",
+            reachable(one.team_member())?,
+            &[("\"level\"", 100)],
+        ),
+        of_size("audience", "`audience` of a resource", audience, &[]),
     ])
 }
 
@@ -185,6 +204,31 @@ fn access(sizes: Sizes, asker: Asker, count: u64) -> anyhow::Result<Scenario> {
     let count = usize::try_from(count)?;
     let name = format!("access-{count}-{}", asker.name);
     Ok(reading(&name, &format!("`access`, {checks}, about {}", asker.title), requests, &[(asker.level, count)]))
+}
+
+/// As many checks as a request may have: of each organization a few, about each of these people.
+fn check_access(sizes: Sizes) -> anyhow::Result<Scenario> {
+    const CHECKS: u64 = 1_000;
+    let query = "query($checks: [AccessCheckInput!]!) { checkAccess(checks: $checks) { allowed level } }";
+    let requests = (0..64).map(|request| {
+        let checks: Vec<Value> = ASKERS
+            .iter()
+            .cycle()
+            .zip(0..CHECKS)
+            .map(|(asker, number)| {
+                let organization = (request + number) % sizes.asked();
+                let place = asker.from + (request + number / 10) % 100;
+                json!({
+                    "user": { "id": user_id((asker.account)(sizes, organization)) },
+                    "resource": { "id": resource_id(sizes.resource(organization, place)) },
+                })
+            })
+            .collect();
+        graphql(STAFF_TOKEN, query, json!({ "checks": checks }))
+    });
+    let requests = requests.collect::<anyhow::Result<_>>()?;
+    let title = "`checkAccess`, 1,000 checks, about many people in 64 organizations";
+    Ok(reading("check-access-1000", title, requests, &[("\"allowed\":true", usize::try_from(CHECKS)?)]))
 }
 
 fn resources(sizes: Sizes, asker: Asker) -> anyhow::Result<Scenario> {

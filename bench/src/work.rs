@@ -11,6 +11,7 @@ use serde_json::json;
 use tokio_postgres::Client;
 
 use crate::alternatives::node;
+use crate::bring_in::Kind;
 use crate::load::{self, Load};
 use crate::measure::Figures;
 use crate::postgres::Postgres;
@@ -26,9 +27,9 @@ const JOBS: usize = 20_000;
 /// The number of emails in a round. An organization may cause a hundred a minute.
 const MAILS: u64 = 2_000;
 /// The number of resources that one statement of the plain UPDATE changes, which is that of a chunk of the cascade.
-const CHUNK: i64 = 1_000;
+pub const CHUNK: i64 = 1_000;
 /// The time limit of a round.
-const PATIENCE: Duration = Duration::from_secs(1_200);
+pub const PATIENCE: Duration = Duration::from_secs(1_200);
 
 /// A kind of work to measure.
 #[derive(Debug, Clone, Copy)]
@@ -39,19 +40,24 @@ pub enum Work {
     Mails,
     /// The removal of a number of members, each of whom owns a number of resources.
     Departures { members: u64, resources: u64 },
+    /// What a platform brings in that is there already.
+    BringIn(Kind),
 }
 
 impl Work {
-    /// All kinds of work. The largest departure is included only on request.
+    /// All kinds of work. The largest departure and the most resources are included only on request.
     pub fn all(huge: bool) -> Vec<Self> {
         let mut all = vec![
             Self::Jobs,
             Self::Mails,
             Self::Departures { members: 200, resources: 1 },
             Self::Departures { members: 10, resources: 1_000 },
+            Self::BringIn(Kind::People(4_000)),
+            Self::BringIn(Kind::Resources(100_000)),
         ];
         if huge {
             all.push(Self::Departures { members: 1, resources: 1_000_000 });
+            all.push(Self::BringIn(Kind::Resources(1_000_000)));
         }
         all
     }
@@ -62,6 +68,8 @@ impl Work {
             Self::Jobs => "jobs".to_owned(),
             Self::Mails => "mails".to_owned(),
             Self::Departures { resources, .. } => format!("departures-{resources}"),
+            Self::BringIn(Kind::People(count)) => format!("bring-in-people-{count}"),
+            Self::BringIn(Kind::Resources(count)) => format!("bring-in-resources-{count}"),
         }
     }
 
@@ -76,6 +84,10 @@ impl Work {
                     if resources == 1 { "one resource".to_owned() } else { format!("{resources} resources") };
                 format!("removal of {members} with {resources} each, by one worker: resources/s")
             }
+            Self::BringIn(Kind::People(count)) => {
+                format!("bringing in {count} accounts, each with a membership: accounts/s")
+            }
+            Self::BringIn(Kind::Resources(count)) => format!("bringing in {count} resources: resources/s"),
         }
     }
 
@@ -86,11 +98,15 @@ impl Work {
             Self::Jobs => &[ROLLCALL, "graphile-worker", "pg-boss"],
             Self::Mails => &[ROLLCALL],
             Self::Departures { .. } => &[ROLLCALL, PLAIN_UPDATE],
+            Self::BringIn(Kind::People(_)) => &[ROLLCALL, IMPORT],
+            Self::BringIn(Kind::Resources(_)) => &[ROLLCALL, IMPORT, PLAIN_INSERT],
         }
     }
 }
 
 const PLAIN_UPDATE: &str = "plain UPDATE, in such chunks";
+const PLAIN_INSERT: &str = "plain INSERT, in such lists";
+const IMPORT: &str = "rollcall admin import";
 
 /// Everything that the rounds need.
 pub struct Workshop<'a> {
@@ -104,6 +120,8 @@ pub struct Workshop<'a> {
     pub rollcall: &'a Rollcall,
     /// The API's address.
     pub api: &'a str,
+    /// The process id of the API.
+    pub api_pid: u32,
     /// The sizes of the world.
     pub sizes: Sizes,
     /// The accounts that don't belong to an organization yet.
@@ -118,6 +136,9 @@ impl Workshop<'_> {
             (Work::Mails, _) => self.mails().await,
             (Work::Departures { members, resources }, ROLLCALL) => self.departures(members, resources).await,
             (Work::Departures { members, resources }, _) => self.plain_update(members, resources).await,
+            (Work::BringIn(kind), ROLLCALL) => self.bring_in(kind).await,
+            (Work::BringIn(Kind::Resources(count)), PLAIN_INSERT) => self.plain_insert(count).await,
+            (Work::BringIn(kind), _) => self.import(kind).await,
         }
     }
 

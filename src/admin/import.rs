@@ -31,8 +31,9 @@ const PROGRESS: Duration = Duration::from_secs(2);
 #[derive(Args)]
 pub struct Arguments {
     /// The file, or - for the standard input. Each line is a JSON object, of at most 1 MiB. Its key "type" is user,
-    /// organization or resource, and its other keys are those of upsertUsers, upsertOrganizations or upsertResources.
-    /// A resource also has the key "organization".
+    /// organization, member, team or resource, and its other keys are those of an item of upsertUsers,
+    /// upsertOrganizations, upsertMembers, upsertTeams or upsertResources. Members, teams and resources also have the
+    /// key "organization".
     file: PathBuf,
     /// Change nothing, and only say what would be brought in and refused. Until it ends, whoever changes the same
     /// accounts or organizations waits, and so does the feed over all organizations.
