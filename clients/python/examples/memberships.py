@@ -3,7 +3,7 @@
 import sqlite3
 from pathlib import Path
 
-from rollcall_client import EventPage, FeedEvent
+from rollcall_client import EventPage, FeedEvent, people_of
 
 ACTIONS = [
     "user.created",
@@ -58,7 +58,9 @@ class Memberships:
             case "user.created" | "organization.created":
                 self._set(organization, metadata["owner"], "owner")
             case "organization.member_joined" | "organization.member_reactivated" | "organization.member_role_changed":
-                self._set(organization, metadata["subject"], metadata["role"])
+                # Several people, where the platform brought them in together.
+                for person in people_of(metadata):
+                    self._set(organization, person, metadata["role"])
             case "organization.member_left" | "organization.member_removed" | "organization.member_deactivated":
                 end = "DELETE FROM memberships WHERE organization = ? AND person = ?"
                 self.database.execute(end, [organization, metadata["subject"]])

@@ -17,6 +17,7 @@ from rollcall_client import or_raise
 from rollcall_client.graphql import (
     ChangeMemberRoleInput,
     CreateWebhookInput,
+    MemberUpsertInput,
     OrganizationBy,
     RemoveMemberInput,
     ResourceKind,
@@ -24,6 +25,7 @@ from rollcall_client.graphql import (
     Role,
     UpdateOrganizationInput,
     UserRef,
+    UserUpsertInput,
     Visibility,
 )
 
@@ -91,6 +93,12 @@ def test_it_mirrors_memberships_through_a_crash_and_a_restart(start: Start, tmp_
 
     first = start(**environment)
     assert len(mirrored(first)) == 4
+    # Brought in together, they are in one event.
+    newcomers = [unique("p"), unique("p")]
+    list(world.client.upsert_users(UserUpsertInput(external_id=p, email=f"{p}@example.org") for p in newcomers))
+    members = (MemberUpsertInput(user=UserRef(external_id=person)) for person in newcomers)
+    list(world.client.upsert_members(OrganizationBy(id=world.organization), members))
+    assert len(mirrored(first)) == 6
     _, member = world.members()[world.users[1]]
     or_raise(world.client.graphql.change_member_role(ChangeMemberRoleInput(member_id=member, role=Role.ADMIN)))
     assert mirrored(first)[world.users[1]] == "admin"
@@ -99,7 +107,7 @@ def test_it_mirrors_memberships_through_a_crash_and_a_restart(start: Start, tmp_
     remove(world, 2)
     second = start(**environment)
     roles = mirrored(second)
-    assert len(roles) == 3
+    assert len(roles) == 5
     assert world.users[2] not in roles
     second.process.terminate()
     assert second.process.wait(30) in (0, -signal.SIGTERM)

@@ -9,7 +9,16 @@ import httpx
 import pytest
 
 from live import World, platform_key, until, url
-from rollcall_client import AsyncRollcallClient, BadRequest, FeedEvent, FileCursor, Forbidden, RollcallClient, or_raise
+from rollcall_client import (
+    AsyncRollcallClient,
+    BadRequest,
+    FeedEvent,
+    FileCursor,
+    Forbidden,
+    RollcallClient,
+    or_raise,
+    people_of,
+)
 from rollcall_client.graphql import RemoveMemberInput
 
 
@@ -168,3 +177,11 @@ def test_what_is_refused_is_raised() -> None:
         list(blind.event_pages(None))
     with RollcallClient(url(), platform_key("EVENTS_READ")) as client, pytest.raises(BadRequest):
         list(client.event_pages("nonsense"))
+
+
+def test_an_event_concerns_one_person_several_or_nobody_in_particular() -> None:
+    assert people_of({"subject": "usr_1", "role": "member"}) == ["usr_1"]
+    assert people_of({"subject": "usr_1", "userIds": ["usr_1"]}) == ["usr_1"]
+    assert people_of({"userIds": ["usr_1", None, "usr_2"]}) == ["usr_1", "usr_2"]
+    assert people_of({"subject": None}) == []
+    assert people_of({}) == []

@@ -2,6 +2,7 @@ import base64
 import hashlib
 import hmac
 import json
+from email.message import Message
 
 import pytest
 
@@ -36,6 +37,11 @@ def test_the_specifications_example_is_genuine() -> None:
     for body in (BODY, BODY.encode()):
         verify_signature(HEADERS, body, SECRET, now=NOW)
     verify_signature({name.title(): value for name, value in HEADERS.items()}, BODY, SECRET, now=NOW)
+    # As http.server has them.
+    message = Message()
+    for name, value in HEADERS.items():
+        message[name] = value
+    verify_signature(message, BODY, SECRET, now=NOW)
 
 
 def test_an_event_is_read() -> None:

@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import type { FeedEvent, JsonValue } from "rollcall-client";
+import { type FeedEvent, type JsonValue, peopleOf } from "rollcall-client";
 import { writeWhole } from "rollcall-client/file-cursor";
 
 /** The actions that change memberships. */
@@ -77,7 +77,8 @@ export class Memberships {
       case "organization.member_joined":
       case "organization.member_reactivated":
       case "organization.member_role_changed":
-        set(metadata.subject, metadata.role);
+        // Several people, where the platform brought them in together.
+        peopleOf(metadata).forEach((person) => set(person, metadata.role));
         break;
       case "organization.member_left":
       case "organization.member_removed":

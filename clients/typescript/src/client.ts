@@ -6,13 +6,19 @@ import {
   EventsDocument,
   ExplainAccessDocument,
   type ExplainAccessQuery,
+  type MemberUpsertFieldsFragment,
+  type MemberUpsertInput,
   type OrganizationBy,
   type OrganizationUpsertFieldsFragment,
   type OrganizationUpsertInput,
   type ResourceUpsertFieldsFragment,
   type ResourceUpsertInput,
+  type TeamUpsertFieldsFragment,
+  type TeamUpsertInput,
+  UpsertMembersDocument,
   UpsertOrganizationsDocument,
   UpsertResourcesDocument,
+  UpsertTeamsDocument,
   UpsertUsersDocument,
   type UserUpsertFieldsFragment,
   type UserUpsertInput,
@@ -22,10 +28,18 @@ import { type UpsertBatch, upsert } from "./upserts.js";
 
 /** An upsert is the same when it is done twice, so it takes no idempotency key. */
 export type UpsertOptions = Pick<RequestOptions, "onBehalfOf" | "signal">;
+export interface MemberUpsertOptions extends UpsertOptions {
+  /** Whether those who become members by this are sent an email that says so. */
+  notify?: boolean | undefined;
+}
 /** What became of one account. */
 export type UserUpsertResult = UserUpsertFieldsFragment;
 /** What became of one organization. */
 export type OrganizationUpsertResult = OrganizationUpsertFieldsFragment;
+/** What became of one member. */
+export type MemberUpsertResult = MemberUpsertFieldsFragment;
+/** What became of one team. */
+export type TeamUpsertResult = TeamUpsertFieldsFragment;
 /** What became of one resource. */
 export type ResourceUpsertResult = ResourceUpsertFieldsFragment;
 /** What somebody may do with a resource, and why. */
@@ -139,6 +153,36 @@ export class RollcallClient {
     const send = async (organizations: OrganizationUpsertInput[]) =>
       (await this.#upsert(UpsertOrganizationsDocument, { input: { organizations } }, options)).upsertOrganizations;
     return upsert(organizations, 100, send);
+  }
+
+  /**
+   * Makes any number of people active members of an organization, 500 in a request. Each batch is all or none.
+   *
+   * @throws {UpsertError} A batch was refused; its errors name the place among all items.
+   */
+  upsertMembers(
+    organization: OrganizationBy,
+    members: Iterable<MemberUpsertInput> | AsyncIterable<MemberUpsertInput>,
+    { notify, ...options }: MemberUpsertOptions = {},
+  ): AsyncGenerator<UpsertBatch<MemberUpsertResult>, void, undefined> {
+    const send = async (members: MemberUpsertInput[]) =>
+      (await this.#upsert(UpsertMembersDocument, { input: { organization, members, notify } }, options)).upsertMembers;
+    return upsert(members, 500, send);
+  }
+
+  /**
+   * Brings in any number of an organization's teams, up to 100 in a request. Each batch is all or none.
+   *
+   * @throws {UpsertError} A batch was refused; its errors name the place among all items.
+   */
+  upsertTeams(
+    organization: OrganizationBy,
+    teams: Iterable<TeamUpsertInput> | AsyncIterable<TeamUpsertInput>,
+    options: UpsertOptions = {},
+  ): AsyncGenerator<UpsertBatch<TeamUpsertResult>, void, undefined> {
+    const send = async (teams: TeamUpsertInput[]) =>
+      (await this.#upsert(UpsertTeamsDocument, { input: { organization, teams } }, options)).upsertTeams;
+    return upsert(teams, 100, send);
   }
 
   /**

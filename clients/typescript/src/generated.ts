@@ -152,6 +152,25 @@ export type CreateWebhookInput = {
   events: Array<string>;
 };
 
+/** The resources to delete. */
+export type DeleteResourcesInput = {
+  /** The resources, 1 to 1,000, each named once. Those that aren't there count as deleted. */
+  resources: Array<ResourceRef>;
+  /**
+   * Whether what lies in them is deleted with them, at most 10,000 resources. Otherwise everything that lies in one of
+   * them must be named as well.
+   */
+  recursive?: boolean | null | undefined;
+};
+
+/** The account to delete. */
+export type DeleteUserInput = {
+  /** The account. */
+  user: UserRef;
+  /** Why, up to 2,000 characters. It is kept in the audit log, for staff and for readers of the feed. */
+  reason?: string | null | undefined;
+};
+
 /** The status of a departure. */
 export type DepartureStatus =
   /** Access has ended, and the worker is passing on what the leaver owned. */
@@ -164,6 +183,12 @@ export type DepartureStatus =
   | 'REVERTING'
   /** What the departure moved has been returned. */
   | 'REVERTED';
+
+/** The account whose sessions end. */
+export type EndUserSessionsInput = {
+  /** The account. */
+  user: UserRef;
+};
 
 /** A resource, by its kind and the platform's own id of it. */
 export type ExternalResourceRef = {
@@ -282,6 +307,31 @@ export type MemberStatus =
   | 'REMOVED'
   /** The owner or an admin deactivated the member, because the person has left the organization altogether. */
   | 'DEACTIVATED';
+
+/**
+ * Somebody to make an active member, or an active member to change. What is omitted stays as it is for an active
+ * member.
+ */
+export type MemberUpsertInput = {
+  /** The person, who must have an account. */
+  user: UserRef;
+  /**
+   * The role: ADMIN, MEMBER or VIEWER. If it is omitted, an active member keeps their role, and others become
+   * members with the role MEMBER, also those who had another one before. OWNER is for the current owner only.
+   */
+  role?: Role | null | undefined;
+  /**
+   * What they may bill, and what they get from grants to the organization. If it is omitted, it comes from the
+   * organization's policy for those who aren't active members.
+   */
+  permissions?: MemberPermissionsInput | null | undefined;
+  /** The teams of the organization that they are in afterwards. Null takes them out of all teams. */
+  teams?: Array<string> | null | undefined;
+  /** What the platform attaches to the membership, an object of at most 8 kB. Null clears it. */
+  metadata?: JsonObject | null | undefined;
+  /** When they joined, for those who become members by this: from 1970 to now. Now if omitted. */
+  joinedAt?: string | null | undefined;
+};
 
 /** Identifies an organization. Exactly one field must be set. */
 export type OrganizationBy =
@@ -484,6 +534,57 @@ export type RunStatus =
   /** It was cancelled. */
   | 'CANCELLED';
 
+/** The account to suspend. */
+export type SuspendUserInput = {
+  /** The account. */
+  user: UserRef;
+  /** Why, up to 2,000 characters. It is kept in the audit log, for staff and for readers of the feed. */
+  reason?: string | null | undefined;
+  /**
+   * Whether an email tells the person. If not, no email tells them what the platform does with the account while it
+   * is suspended, except for another address.
+   */
+  notify?: boolean | null | undefined;
+};
+
+/**
+ * A team, found by the platform's own id, else by its name if the team has no such id. An omitted field stays as it
+ * is, and null clears it.
+ */
+export type TeamUpsertInput = {
+  /** The platform's own id of the team, up to 255 characters. A team that is found by its name gets it. */
+  externalId: string;
+  /** The name: 1 to 100 characters, unique in the organization. Needed for a new team. */
+  name?: string | null | undefined;
+  /** A description, up to 2000 characters. */
+  description?: string | null | undefined;
+  /** The URL of a picture. */
+  avatarUrl?: string | null | undefined;
+  /**
+   * The people who are in the team afterwards: members and collaborators of the organization. If it is omitted, the
+   * same people stay in it.
+   */
+  members?: Array<UserRef> | null | undefined;
+  /** What the platform attaches to the team, an object of at most 8 kB. */
+  metadata?: JsonObject | null | undefined;
+};
+
+/** The resources to transfer. */
+export type TransferResourcesInput = {
+  /** The organization that holds them. */
+  organizationId: string;
+  /** The resources, 1 to 1,000, each named once. What lies in them keeps its owners. */
+  resources: Array<ResourceRef>;
+  /** The new owner, an active member of the organization. */
+  to: UserRef;
+};
+
+/** The account whose suspension ends. */
+export type UnsuspendUserInput = {
+  /** The account. */
+  user: UserRef;
+};
+
 /** The changes to an organization's profile. An omitted field stays as it is; null clears it. */
 export type UpdateOrganizationInput = {
   /** The organization. */
@@ -512,6 +613,16 @@ export type UpdateOrganizationInput = {
   logoUrl?: string | null | undefined;
 };
 
+/** The members to bring in. */
+export type UpsertMembersInput = {
+  /** The organization that they are members of. */
+  organization: OrganizationBy;
+  /** The members, 1 to 500, each person named once. */
+  members: Array<MemberUpsertInput>;
+  /** Whether those who become members by this are sent an email that says so. */
+  notify?: boolean | null | undefined;
+};
+
 /** The organizations to bring in. */
 export type UpsertOrganizationsInput = {
   /** The organizations, 1 to 100, each named once. */
@@ -533,6 +644,14 @@ export type UpsertResourcesInput = {
   organization: OrganizationBy;
   /** The resources, 1 to 1,000, each named once. */
   resources: Array<ResourceUpsertInput>;
+};
+
+/** The teams to bring in. */
+export type UpsertTeamsInput = {
+  /** The organization that they belong to. */
+  organization: OrganizationBy;
+  /** The teams, 1 to 100, each named once. */
+  teams: Array<TeamUpsertInput>;
 };
 
 /** The accounts to bring in. */
@@ -699,6 +818,28 @@ export type ExplainAccessQueryVariables = Exact<{
 
 export type ExplainAccessQuery = { checkAccess: Array<{ limitedBy: Array<AccessLimit>, allowed: boolean, level: AccessLevel, revision: string | null, reasons: Array<{ kind: AccessReasonKind, level: AccessLevel, resource: { id: string } | null, grant: { id: string } | null, team: { id: string } | null, organization: { id: string } | null }> }> };
 
+export type ReachableQueryVariables = Exact<{
+  user: UserRef;
+  organizationId?: string | null | undefined;
+  kind?: ResourceKind | null | undefined;
+  atLeast?: AccessLevel | null | undefined;
+  first?: number | null | undefined;
+  after?: string | null | undefined;
+}>;
+
+
+export type ReachableQuery = { reachable: { edges: Array<{ level: AccessLevel, node: { id: string, kind: ResourceKind, externalId: string | null, name: string } }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
+
+export type AudienceQueryVariables = Exact<{
+  resource: ResourceRef;
+  atLeast?: AccessLevel | null | undefined;
+  first?: number | null | undefined;
+  after?: string | null | undefined;
+}>;
+
+
+export type AudienceQuery = { audience: { edges: Array<{ level: AccessLevel, node: { id: string, externalId: string | null } }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } | null };
+
 export type UserQueryVariables = Exact<{
   by: UserRef;
 }>;
@@ -715,6 +856,34 @@ export type UpsertUsersMutation = { upsertUsers: { results: Array<{ outcome: Ups
 
 export type UserUpsertFieldsFragment = { outcome: UpsertOutcome, user: { id: string, externalId: string | null } };
 
+export type SuspendUserMutationVariables = Exact<{
+  input: SuspendUserInput;
+}>;
+
+
+export type SuspendUserMutation = { suspendUser: { user: { id: string, suspendedAt: string | null } | null, userErrors: Array<{ code: UserErrorCode, message: string, field: Array<string> }> } };
+
+export type UnsuspendUserMutationVariables = Exact<{
+  input: UnsuspendUserInput;
+}>;
+
+
+export type UnsuspendUserMutation = { unsuspendUser: { user: { id: string, suspendedAt: string | null } | null, userErrors: Array<{ code: UserErrorCode, message: string, field: Array<string> }> } };
+
+export type EndUserSessionsMutationVariables = Exact<{
+  input: EndUserSessionsInput;
+}>;
+
+
+export type EndUserSessionsMutation = { endUserSessions: { ended: number | null, userErrors: Array<{ code: UserErrorCode, message: string, field: Array<string> }> } };
+
+export type DeleteUserMutationVariables = Exact<{
+  input: DeleteUserInput;
+}>;
+
+
+export type DeleteUserMutation = { deleteUser: { deletedUserId: string | null, userErrors: Array<{ code: UserErrorCode, message: string, field: Array<string> }> } };
+
 export type EventsQueryVariables = Exact<{
   after?: string | null | undefined;
   first?: number | null | undefined;
@@ -723,9 +892,9 @@ export type EventsQueryVariables = Exact<{
 }>;
 
 
-export type EventsQuery = { events: { edges: Array<{ cursor: string, node: { id: string, sequence: string, action: string, actorKind: ActorKind, platformKey: string | null, targetId: string | null, summary: string, metadata: JsonObject, occurredAt: string, actor: { id: string } | null, organization: { id: string } | null, subject: { id: string } | null } }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
+export type EventsQuery = { events: { edges: Array<{ cursor: string, node: { id: string, sequence: string, action: string, actorKind: ActorKind, platformKey: string | null, targetId: string | null, summary: string, metadata: JsonObject, occurredAt: string, actor: { id: string } | null, organization: { id: string, externalId: string | null } | null, subject: { id: string, externalId: string | null } | null } }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
 
-export type EventFieldsFragment = { id: string, sequence: string, action: string, actorKind: ActorKind, platformKey: string | null, targetId: string | null, summary: string, metadata: JsonObject, occurredAt: string, actor: { id: string } | null, organization: { id: string } | null, subject: { id: string } | null };
+export type EventFieldsFragment = { id: string, sequence: string, action: string, actorKind: ActorKind, platformKey: string | null, targetId: string | null, summary: string, metadata: JsonObject, occurredAt: string, actor: { id: string } | null, organization: { id: string, externalId: string | null } | null, subject: { id: string, externalId: string | null } | null };
 
 export type CreateWebhookMutationVariables = Exact<{
   input: CreateWebhookInput;
@@ -733,6 +902,23 @@ export type CreateWebhookMutationVariables = Exact<{
 
 
 export type CreateWebhookMutation = { createWebhook: { secret: string | null, webhook: { id: string, url: string, events: Array<string> } | null, userErrors: Array<{ code: UserErrorCode, message: string, field: Array<string> }> } };
+
+export type MembershipQueryVariables = Exact<{
+  user: UserRef;
+  organization: OrganizationBy;
+}>;
+
+
+export type MembershipQuery = { membership: { id: string, role: Role, status: MemberStatus, user: { id: string }, organization: { id: string } } | null };
+
+export type UpsertMembersMutationVariables = Exact<{
+  input: UpsertMembersInput;
+}>;
+
+
+export type UpsertMembersMutation = { upsertMembers: { results: Array<{ outcome: UpsertOutcome, member: { id: string, role: Role, user: { id: string, externalId: string | null } } }> | null, userErrors: Array<{ code: UserErrorCode, message: string, field: Array<string> }> } };
+
+export type MemberUpsertFieldsFragment = { outcome: UpsertOutcome, member: { id: string, role: Role, user: { id: string, externalId: string | null } } };
 
 export type InviteMembersMutationVariables = Exact<{
   input: InviteMembersInput;
@@ -824,6 +1010,20 @@ export type UpsertResourcesMutation = { upsertResources: { results: Array<{ outc
 
 export type ResourceUpsertFieldsFragment = { outcome: UpsertOutcome, resource: { id: string, kind: ResourceKind, externalId: string | null } };
 
+export type TransferResourcesMutationVariables = Exact<{
+  input: TransferResourcesInput;
+}>;
+
+
+export type TransferResourcesMutation = { transferResources: { resources: Array<{ id: string }> | null, userErrors: Array<{ code: UserErrorCode, message: string, field: Array<string> }> } };
+
+export type DeleteResourcesMutationVariables = Exact<{
+  input: DeleteResourcesInput;
+}>;
+
+
+export type DeleteResourcesMutation = { deleteResources: { deleted: number | null, userErrors: Array<{ code: UserErrorCode, message: string, field: Array<string> }> } };
+
 export type GrantAccessMutationVariables = Exact<{
   input: GrantAccessInput;
 }>;
@@ -841,6 +1041,15 @@ export type RevokeAccessMutation = { revokeAccess: { revokedGrantId: string | nu
 export type UserErrorFieldsFragment = { code: UserErrorCode, message: string, field: Array<string> };
 
 export type MemberFieldsFragment = { id: string, role: Role, status: MemberStatus, user: { id: string }, organization: { id: string } };
+
+export type UpsertTeamsMutationVariables = Exact<{
+  input: UpsertTeamsInput;
+}>;
+
+
+export type UpsertTeamsMutation = { upsertTeams: { results: Array<{ outcome: UpsertOutcome, team: { id: string, externalId: string | null, name: string } }> | null, userErrors: Array<{ code: UserErrorCode, message: string, field: Array<string> }> } };
+
+export type TeamUpsertFieldsFragment = { outcome: UpsertOutcome, team: { id: string, externalId: string | null, name: string } };
 
 export type ReportRunMutationVariables = Exact<{
   input: ReportRunInput;
@@ -902,9 +1111,11 @@ export const EventFieldsFragmentDoc = new TypedDocumentString(`
   platformKey
   organization {
     id
+    externalId
   }
   subject {
     id
+    externalId
   }
   targetId
   summary
@@ -912,6 +1123,19 @@ export const EventFieldsFragmentDoc = new TypedDocumentString(`
   occurredAt
 }
     `, {"fragmentName":"EventFields"}) as unknown as TypedDocumentString<EventFieldsFragment, unknown>;
+export const MemberUpsertFieldsFragmentDoc = new TypedDocumentString(`
+    fragment MemberUpsertFields on MemberUpsert {
+  outcome
+  member {
+    id
+    role
+    user {
+      id
+      externalId
+    }
+  }
+}
+    `, {"fragmentName":"MemberUpsertFields"}) as unknown as TypedDocumentString<MemberUpsertFieldsFragment, unknown>;
 export const OrganizationUpsertFieldsFragmentDoc = new TypedDocumentString(`
     fragment OrganizationUpsertFields on OrganizationUpsert {
   outcome
@@ -952,6 +1176,16 @@ export const MemberFieldsFragmentDoc = new TypedDocumentString(`
   }
 }
     `, {"fragmentName":"MemberFields"}) as unknown as TypedDocumentString<MemberFieldsFragment, unknown>;
+export const TeamUpsertFieldsFragmentDoc = new TypedDocumentString(`
+    fragment TeamUpsertFields on TeamUpsert {
+  outcome
+  team {
+    id
+    externalId
+    name
+  }
+}
+    `, {"fragmentName":"TeamUpsertFields"}) as unknown as TypedDocumentString<TeamUpsertFieldsFragment, unknown>;
 export const CheckAccessDocument = new TypedDocumentString(`
     query CheckAccess($checks: [AccessCheckInput!]!) {
   checkAccess(checks: $checks) {
@@ -991,6 +1225,49 @@ export const ExplainAccessDocument = new TypedDocumentString(`
   level
   revision
 }`) as unknown as TypedDocumentString<ExplainAccessQuery, ExplainAccessQueryVariables>;
+export const ReachableDocument = new TypedDocumentString(`
+    query Reachable($user: UserRef!, $organizationId: ID, $kind: ResourceKind, $atLeast: AccessLevel, $first: Int, $after: String) {
+  reachable(
+    user: $user
+    organizationId: $organizationId
+    kind: $kind
+    atLeast: $atLeast
+    first: $first
+    after: $after
+  ) {
+    edges {
+      level
+      node {
+        id
+        kind
+        externalId
+        name
+      }
+    }
+    pageInfo {
+      hasNextPage
+      endCursor
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<ReachableQuery, ReachableQueryVariables>;
+export const AudienceDocument = new TypedDocumentString(`
+    query Audience($resource: ResourceRef!, $atLeast: AccessLevel, $first: Int, $after: String) {
+  audience(resource: $resource, atLeast: $atLeast, first: $first, after: $after) {
+    edges {
+      level
+      node {
+        id
+        externalId
+      }
+    }
+    pageInfo {
+      hasNextPage
+      endCursor
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<AudienceQuery, AudienceQueryVariables>;
 export const UserDocument = new TypedDocumentString(`
     query User($by: UserRef!) {
   user(by: $by) {
@@ -1025,6 +1302,68 @@ fragment UserErrorFields on UserError {
   message
   field
 }`) as unknown as TypedDocumentString<UpsertUsersMutation, UpsertUsersMutationVariables>;
+export const SuspendUserDocument = new TypedDocumentString(`
+    mutation SuspendUser($input: SuspendUserInput!) {
+  suspendUser(input: $input) {
+    user {
+      id
+      suspendedAt
+    }
+    userErrors {
+      ...UserErrorFields
+    }
+  }
+}
+    fragment UserErrorFields on UserError {
+  code
+  message
+  field
+}`) as unknown as TypedDocumentString<SuspendUserMutation, SuspendUserMutationVariables>;
+export const UnsuspendUserDocument = new TypedDocumentString(`
+    mutation UnsuspendUser($input: UnsuspendUserInput!) {
+  unsuspendUser(input: $input) {
+    user {
+      id
+      suspendedAt
+    }
+    userErrors {
+      ...UserErrorFields
+    }
+  }
+}
+    fragment UserErrorFields on UserError {
+  code
+  message
+  field
+}`) as unknown as TypedDocumentString<UnsuspendUserMutation, UnsuspendUserMutationVariables>;
+export const EndUserSessionsDocument = new TypedDocumentString(`
+    mutation EndUserSessions($input: EndUserSessionsInput!) {
+  endUserSessions(input: $input) {
+    ended
+    userErrors {
+      ...UserErrorFields
+    }
+  }
+}
+    fragment UserErrorFields on UserError {
+  code
+  message
+  field
+}`) as unknown as TypedDocumentString<EndUserSessionsMutation, EndUserSessionsMutationVariables>;
+export const DeleteUserDocument = new TypedDocumentString(`
+    mutation DeleteUser($input: DeleteUserInput!) {
+  deleteUser(input: $input) {
+    deletedUserId
+    userErrors {
+      ...UserErrorFields
+    }
+  }
+}
+    fragment UserErrorFields on UserError {
+  code
+  message
+  field
+}`) as unknown as TypedDocumentString<DeleteUserMutation, DeleteUserMutationVariables>;
 export const EventsDocument = new TypedDocumentString(`
     query Events($after: String, $first: Int, $actions: [String!], $organizationId: ID) {
   events(
@@ -1056,9 +1395,11 @@ export const EventsDocument = new TypedDocumentString(`
   platformKey
   organization {
     id
+    externalId
   }
   subject {
     id
+    externalId
   }
   targetId
   summary
@@ -1084,6 +1425,50 @@ export const CreateWebhookDocument = new TypedDocumentString(`
   message
   field
 }`) as unknown as TypedDocumentString<CreateWebhookMutation, CreateWebhookMutationVariables>;
+export const MembershipDocument = new TypedDocumentString(`
+    query Membership($user: UserRef!, $organization: OrganizationBy!) {
+  membership(user: $user, organization: $organization) {
+    ...MemberFields
+  }
+}
+    fragment MemberFields on Member {
+  id
+  role
+  status
+  user {
+    id
+  }
+  organization {
+    id
+  }
+}`) as unknown as TypedDocumentString<MembershipQuery, MembershipQueryVariables>;
+export const UpsertMembersDocument = new TypedDocumentString(`
+    mutation UpsertMembers($input: UpsertMembersInput!) {
+  upsertMembers(input: $input) {
+    results {
+      ...MemberUpsertFields
+    }
+    userErrors {
+      ...UserErrorFields
+    }
+  }
+}
+    fragment MemberUpsertFields on MemberUpsert {
+  outcome
+  member {
+    id
+    role
+    user {
+      id
+      externalId
+    }
+  }
+}
+fragment UserErrorFields on UserError {
+  code
+  message
+  field
+}`) as unknown as TypedDocumentString<UpsertMembersMutation, UpsertMembersMutationVariables>;
 export const InviteMembersDocument = new TypedDocumentString(`
     mutation InviteMembers($input: InviteMembersInput!) {
   inviteMembers(input: $input) {
@@ -1341,6 +1726,36 @@ fragment UserErrorFields on UserError {
   message
   field
 }`) as unknown as TypedDocumentString<UpsertResourcesMutation, UpsertResourcesMutationVariables>;
+export const TransferResourcesDocument = new TypedDocumentString(`
+    mutation TransferResources($input: TransferResourcesInput!) {
+  transferResources(input: $input) {
+    resources {
+      id
+    }
+    userErrors {
+      ...UserErrorFields
+    }
+  }
+}
+    fragment UserErrorFields on UserError {
+  code
+  message
+  field
+}`) as unknown as TypedDocumentString<TransferResourcesMutation, TransferResourcesMutationVariables>;
+export const DeleteResourcesDocument = new TypedDocumentString(`
+    mutation DeleteResources($input: DeleteResourcesInput!) {
+  deleteResources(input: $input) {
+    deleted
+    userErrors {
+      ...UserErrorFields
+    }
+  }
+}
+    fragment UserErrorFields on UserError {
+  code
+  message
+  field
+}`) as unknown as TypedDocumentString<DeleteResourcesMutation, DeleteResourcesMutationVariables>;
 export const GrantAccessDocument = new TypedDocumentString(`
     mutation GrantAccess($input: GrantAccessInput!) {
   grantAccess(input: $input) {
@@ -1373,6 +1788,30 @@ export const RevokeAccessDocument = new TypedDocumentString(`
   message
   field
 }`) as unknown as TypedDocumentString<RevokeAccessMutation, RevokeAccessMutationVariables>;
+export const UpsertTeamsDocument = new TypedDocumentString(`
+    mutation UpsertTeams($input: UpsertTeamsInput!) {
+  upsertTeams(input: $input) {
+    results {
+      ...TeamUpsertFields
+    }
+    userErrors {
+      ...UserErrorFields
+    }
+  }
+}
+    fragment UserErrorFields on UserError {
+  code
+  message
+  field
+}
+fragment TeamUpsertFields on TeamUpsert {
+  outcome
+  team {
+    id
+    externalId
+    name
+  }
+}`) as unknown as TypedDocumentString<UpsertTeamsMutation, UpsertTeamsMutationVariables>;
 export const ReportRunDocument = new TypedDocumentString(`
     mutation ReportRun($input: ReportRunInput!) {
   reportRun(input: $input) {

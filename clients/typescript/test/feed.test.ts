@@ -8,6 +8,7 @@ import {
   type CursorStore,
   type FeedEvent,
   orThrow,
+  peopleOf,
   RemoveMemberDocument,
   RequestError,
   RollcallClient,
@@ -157,4 +158,12 @@ test("what is refused is thrown", async () => {
     all(key.eventPages("nonsense")),
     (error) => error instanceof RequestError && error.code === "BAD_REQUEST",
   );
+});
+
+test("an event concerns one person, several, or nobody in particular", () => {
+  assert.deepEqual(peopleOf({ subject: "usr_1", role: "member" }), ["usr_1"]);
+  assert.deepEqual(peopleOf({ subject: "usr_1", userIds: ["usr_1"] }), ["usr_1"]);
+  assert.deepEqual(peopleOf({ userIds: ["usr_1", null, "usr_2"] }), ["usr_1", "usr_2"]);
+  assert.deepEqual(peopleOf({ subject: null }), []);
+  assert.deepEqual(peopleOf({}), []);
 });

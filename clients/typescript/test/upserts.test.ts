@@ -2,9 +2,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
   CreateOrganizationDocument,
+  DeleteResourcesDocument,
+  MembershipDocument,
   OrganizationDocument,
   orThrow,
+  ResourceDocument,
   RollcallClient,
+  TransferResourcesDocument,
   UpsertError,
   UserDocument,
   type UserUpsertInput,
@@ -124,4 +128,82 @@ test("organizations are brought in with their owners", async () => {
   assert.equal(organization?.id, batches[1]?.results[10]?.organization.id);
   const again = await all(client.upsertOrganizations(organizations));
   assert.ok(again.flatMap(({ results }) => results).every(({ outcome }) => outcome === "UNCHANGED"));
+});
+
+test("members and teams are brought in by batches, and what is left out stays", async () => {
+  const { client, organization, people } = await World.of(1);
+  const prefix = unique("m");
+  const names = Array.from({ length: 520 }, (_, number) => `${prefix}-${number}`);
+  await all(
+    client.upsertUsers(
+      names.map((externalId) => ({ externalId, email: `${externalId}@example.org`, name: "Somebody" })),
+    ),
+  );
+  const there = { id: organization };
+  const members = names.map((externalId, number) => ({
+    user: { externalId },
+    role: number === 510 ? ("ADMIN" as const) : undefined,
+  }));
+  const sizes = (batches: { offset: number; results: unknown[] }[]) =>
+    batches.map(({ offset, results }) => [offset, results.length]);
+  const joined = await all(client.upsertMembers(there, members));
+  assert.deepEqual(sizes(joined), [
+    [0, 500],
+    [500, 20],
+  ]);
+  assert.deepEqual(
+    joined.flatMap(({ results }) => results.map(({ outcome, member }) => [outcome, member.user.externalId])),
+    names.map((name) => ["CREATED", name]),
+  );
+  const again = await all(
+    client.upsertMembers(
+      there,
+      names.map((externalId) => ({ user: { externalId } })),
+    ),
+  );
+  assert.ok(again.flatMap(({ results }) => results).every(({ outcome }) => outcome === "UNCHANGED"));
+  const found = await client.request(MembershipDocument, {
+    user: { externalId: names[510] ?? "" },
+    organization: there,
+  });
+  assert.deepEqual([found.membership?.role, found.membership?.status], ["ADMIN", "ACTIVE"]);
+  const strangers = [...names, `${prefix}-stranger`].map((externalId) => ({ user: { externalId } }));
+  await assert.rejects(all(client.upsertMembers(there, strangers)), (error) => {
+    assert.ok(error instanceof UpsertError);
+    const { code, field } = error.userErrors[0] ?? {};
+    assert.deepEqual([code, field], ["NOT_FOUND", ["input", "members", "520", "user", "externalId"]]);
+    return true;
+  });
+
+  const teams = Array.from({ length: 120 }, (_, number) => ({
+    externalId: `${prefix}-${number}`,
+    name: `Team ${number}`,
+    members: [{ externalId: people[0] ?? "" }, { externalId: names[number] ?? "" }],
+  }));
+  const made = await all(client.upsertTeams(there, teams));
+  assert.deepEqual(sizes(made), [
+    [0, 100],
+    [100, 20],
+  ]);
+  assert.equal(made[1]?.results[10]?.team.externalId, `${prefix}-110`);
+  const same = await all(client.upsertTeams(there, teams));
+  assert.ok(same.flatMap(({ results }) => results).every(({ outcome }) => outcome === "UNCHANGED"));
+});
+
+test("resources are transferred and deleted by the platform's own ids", async () => {
+  const { client, organization, people, users } = await World.of(2);
+  const [first = "", second = ""] = people;
+  const externalId = unique("r");
+  const volume = { kind: "VOLUME" as const, externalId, name: "Volume", owner: { externalId: first } };
+  await all(client.upsertResources({ id: organization }, [volume]));
+  const by = { external: { kind: "VOLUME" as const, externalId } };
+  const resources = [by];
+  const given = { organizationId: organization, resources, to: { externalId: second } };
+  orThrow((await client.request(TransferResourcesDocument, { input: given })).transferResources);
+  const { resource } = await client.request(ResourceDocument, { by });
+  assert.equal(resource?.owner.id, users[1]);
+  const remove = async () =>
+    orThrow((await client.request(DeleteResourcesDocument, { input: { resources } })).deleteResources).deleted;
+  assert.deepEqual([await remove(), await remove()], [1, 1]);
+  assert.equal((await client.request(ResourceDocument, { by })).resource, null);
 });

@@ -16,6 +16,7 @@ from .errors import (
     or_raise,
 )
 from .feed import CursorStore, EventPage, FeedEvent, FileCursor
+from .people import people_of
 from .upserts import UpsertBatch, UpsertError
 from .webhooks import WebhookData, WebhookEvent, WebhookVerificationError, verify_webhook
 
@@ -45,5 +46,6 @@ __all__ = [
     "WebhookEvent",
     "WebhookVerificationError",
     "or_raise",
+    "people_of",
     "verify_webhook",
 ]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Self, TypedDict, Unpack
+from typing import Any, Self, TypeAlias, TypedDict, Unpack
 
 import httpx
 
@@ -17,20 +17,31 @@ from .errors import RequestError, TransportError
 from .feed import CursorStore, EventPage, FeedEvent, Reader
 from .graphql.async_operations import AsyncOperations
 from .graphql.explain_access import ExplainAccessCheckAccess
-from .graphql.fragments import OrganizationUpsertFields, ResourceUpsertFields, UserUpsertFields
+from .graphql.fragments import (
+    MemberUpsertFields,
+    OrganizationUpsertFields,
+    ResourceUpsertFields,
+    TeamUpsertFields,
+    UserUpsertFields,
+)
 from .graphql.input_types import (
     AccessCheckInput,
+    MemberUpsertInput,
     OrganizationBy,
     OrganizationUpsertInput,
     ResourceUpsertInput,
+    TeamUpsertInput,
+    UpsertMembersInput,
     UpsertOrganizationsInput,
     UpsertResourcesInput,
+    UpsertTeamsInput,
     UpsertUsersInput,
     UserUpsertInput,
 )
 from .graphql.operations import Operations
-from .upserts import UpsertBatch, batches
+from .upserts import Item, UpsertBatch, async_batches, batches
 
+Items: TypeAlias = Iterable[Item] | AsyncIterable[Item]
 ExplainedAccess = ExplainAccessCheckAccess
 """What somebody may do with a resource, and why."""
 
@@ -183,6 +194,30 @@ class RollcallClient:
             input = UpsertOrganizationsInput(organizations=batch.items)
             yield batch.outcome(self.graphql.upsert_organizations(input, repeatable=True))
 
+    def upsert_members(
+        self, organization: OrganizationBy, members: Iterable[MemberUpsertInput], *, notify: bool = False
+    ) -> Iterator[UpsertBatch[MemberUpsertFields]]:
+        """Makes any number of people active members of an organization, 500 in a request. Each batch is all or none.
+
+        With `notify`, those who become members by this are sent an email that says so.
+
+        Raises `UpsertError`, whose errors name the place among all items.
+        """
+        for batch in batches(members, 500):
+            input = UpsertMembersInput(organization=organization, members=batch.items, notify=notify)
+            yield batch.outcome(self.graphql.upsert_members(input, repeatable=True))
+
+    def upsert_teams(
+        self, organization: OrganizationBy, teams: Iterable[TeamUpsertInput]
+    ) -> Iterator[UpsertBatch[TeamUpsertFields]]:
+        """Brings in any number of an organization's teams, up to 100 in a request. Each batch is all or none.
+
+        Raises `UpsertError`, whose errors name the place among all items.
+        """
+        for batch in batches(teams, 100):
+            input = UpsertTeamsInput(organization=organization, teams=batch.items)
+            yield batch.outcome(self.graphql.upsert_teams(input, repeatable=True))
+
     def upsert_resources(
         self, organization: OrganizationBy, resources: Iterable[ResourceUpsertInput]
     ) -> Iterator[UpsertBatch[ResourceUpsertFields]]:
@@ -198,7 +233,7 @@ class RollcallClient:
 
 
 class AsyncRollcallClient:
-    """Like `RollcallClient`, for asyncio."""
+    """Like `RollcallClient`, for asyncio. The upserts take asynchronous iterators as well."""
 
     def __init__(
         self,
@@ -273,24 +308,40 @@ class AsyncRollcallClient:
                 yield event
                 await asyncio.to_thread(store.save, event.cursor)
 
-    async def upsert_users(self, users: Iterable[UserUpsertInput]) -> AsyncIterator[UpsertBatch[UserUpsertFields]]:
+    async def upsert_users(self, users: Items[UserUpsertInput]) -> AsyncIterator[UpsertBatch[UserUpsertFields]]:
         """See `RollcallClient.upsert_users`."""
-        for batch in batches(users, 500):
+        async for batch in async_batches(users, 500):
             input = UpsertUsersInput(users=batch.items)
             yield batch.outcome(await self.graphql.upsert_users(input, repeatable=True))
 
     async def upsert_organizations(
-        self, organizations: Iterable[OrganizationUpsertInput]
+        self, organizations: Items[OrganizationUpsertInput]
     ) -> AsyncIterator[UpsertBatch[OrganizationUpsertFields]]:
         """See `RollcallClient.upsert_organizations`."""
-        for batch in batches(organizations, 100):
+        async for batch in async_batches(organizations, 100):
             input = UpsertOrganizationsInput(organizations=batch.items)
             yield batch.outcome(await self.graphql.upsert_organizations(input, repeatable=True))
 
+    async def upsert_members(
+        self, organization: OrganizationBy, members: Items[MemberUpsertInput], *, notify: bool = False
+    ) -> AsyncIterator[UpsertBatch[MemberUpsertFields]]:
+        """See `RollcallClient.upsert_members`."""
+        async for batch in async_batches(members, 500):
+            input = UpsertMembersInput(organization=organization, members=batch.items, notify=notify)
+            yield batch.outcome(await self.graphql.upsert_members(input, repeatable=True))
+
+    async def upsert_teams(
+        self, organization: OrganizationBy, teams: Items[TeamUpsertInput]
+    ) -> AsyncIterator[UpsertBatch[TeamUpsertFields]]:
+        """See `RollcallClient.upsert_teams`."""
+        async for batch in async_batches(teams, 100):
+            input = UpsertTeamsInput(organization=organization, teams=batch.items)
+            yield batch.outcome(await self.graphql.upsert_teams(input, repeatable=True))
+
     async def upsert_resources(
-        self, organization: OrganizationBy, resources: Iterable[ResourceUpsertInput]
+        self, organization: OrganizationBy, resources: Items[ResourceUpsertInput]
     ) -> AsyncIterator[UpsertBatch[ResourceUpsertFields]]:
         """See `RollcallClient.upsert_resources`."""
-        for batch in batches(resources, 1_000):
+        async for batch in async_batches(resources, 1_000):
             input = UpsertResourcesInput(organization=organization, resources=batch.items)
             yield batch.outcome(await self.graphql.upsert_resources(input, repeatable=True))

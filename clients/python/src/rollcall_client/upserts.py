@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -62,22 +62,57 @@ class Batch(Generic[Item]):
         return UpsertBatch(self.offset, list(payload.results))
 
 
+class Batcher(Generic[Item]):
+    """Makes batches of what it takes, item by item."""
+
+    def __init__(self, largest: int) -> None:
+        self._largest = largest
+        self._offset, self._size, self._values = 0, 0, 0
+        self._items: list[Item] = []
+
+    def take(self, item: Item) -> Batch[Item] | None:
+        """The batch of the items before this one, if it is full."""
+        size = len(item.model_dump_json(by_alias=True, exclude_unset=True).encode()) + 1
+        values = count_values(travelling(item))
+        is_full = (
+            len(self._items) == self._largest or self._size + size > LARGEST_BODY or self._values + values > MOST_VALUES
+        )
+        batch = self.rest() if is_full else None
+        self._items.append(item)
+        self._size += size
+        self._values += values
+        return batch
+
+    def rest(self) -> Batch[Item] | None:
+        """The batch of the items that it has, if there are any."""
+        if not self._items:
+            return None
+        batch = Batch(self._offset, self._items)
+        self._offset += len(self._items)
+        self._items, self._size, self._values = [], 0, 0
+        return batch
+
+
 def batches(items: Iterable[Item], largest: int) -> Iterator[Batch[Item]]:
-    offset, size, values = 0, 0, 0
-    batch: list[Item] = []
+    batcher = Batcher[Item](largest)
     for item in items:
-        item_size = len(item.model_dump_json(by_alias=True, exclude_unset=True).encode()) + 1
-        item_values = count_values(travelling(item))
-        is_full = len(batch) == largest or size + item_size > LARGEST_BODY or values + item_values > MOST_VALUES
-        if batch and is_full:
-            yield Batch(offset, batch)
-            offset += len(batch)
-            batch, size, values = [], 0, 0
-        batch.append(item)
-        size += item_size
-        values += item_values
-    if batch:
-        yield Batch(offset, batch)
+        if batch := batcher.take(item):
+            yield batch
+    if batch := batcher.rest():
+        yield batch
+
+
+async def async_batches(items: Iterable[Item] | AsyncIterable[Item], largest: int) -> AsyncIterator[Batch[Item]]:
+    if not isinstance(items, AsyncIterable):
+        for batch in batches(items, largest):
+            yield batch
+        return
+    batcher = Batcher[Item](largest)
+    async for item in items:
+        if full := batcher.take(item):
+            yield full
+    if rest := batcher.rest():
+        yield rest
 
 
 def count_values(value: Any) -> int:

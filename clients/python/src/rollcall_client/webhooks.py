@@ -7,8 +7,9 @@ import hashlib
 import hmac
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Protocol
 
 from ._json import JsonObject
 from .graphql.base_model import BaseModel
@@ -43,12 +44,18 @@ class WebhookEvent(BaseModel):
     data: WebhookData
 
 
+class Headers(Protocol):
+    """A request's headers, as mappings, `http.server` and the web frameworks have them."""
+
+    def items(self) -> Iterable[tuple[str, str]]: ...
+
+
 class WebhookVerificationError(Exception):
     """The delivery isn't to be trusted: answer with 400 or 401, and do nothing."""
 
 
 def verify_webhook(
-    headers: Mapping[str, str],
+    headers: Headers,
     body: bytes | str,
     secrets: str | Sequence[str],
     *,
@@ -68,7 +75,7 @@ def verify_webhook(
 
 
 def verify_signature(
-    headers: Mapping[str, str],
+    headers: Headers,
     body: bytes | str,
     secrets: str | Sequence[str],
     *,

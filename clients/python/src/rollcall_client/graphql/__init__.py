@@ -4,6 +4,13 @@ from .accept_invitation import (
     AcceptInvitationAcceptInvitationMember,
     AcceptInvitationAcceptInvitationUserErrors,
 )
+from .audience import (
+    Audience,
+    AudienceAudience,
+    AudienceAudienceEdges,
+    AudienceAudienceEdgesNode,
+    AudienceAudiencePageInfo,
+)
 from .base_model import BaseModel, Upload
 from .base_operations import BaseOperations
 from .change_member_role import (
@@ -24,6 +31,21 @@ from .create_webhook import (
     CreateWebhookCreateWebhook,
     CreateWebhookCreateWebhookUserErrors,
     CreateWebhookCreateWebhookWebhook,
+)
+from .delete_resources import (
+    DeleteResources,
+    DeleteResourcesDeleteResources,
+    DeleteResourcesDeleteResourcesUserErrors,
+)
+from .delete_user import (
+    DeleteUser,
+    DeleteUserDeleteUser,
+    DeleteUserDeleteUserUserErrors,
+)
+from .end_user_sessions import (
+    EndUserSessions,
+    EndUserSessionsEndUserSessions,
+    EndUserSessionsEndUserSessionsUserErrors,
 )
 from .enums import (
     AccessLevel,
@@ -66,10 +88,15 @@ from .fragments import (
     MemberFields,
     MemberFieldsOrganization,
     MemberFieldsUser,
+    MemberUpsertFields,
+    MemberUpsertFieldsMember,
+    MemberUpsertFieldsMemberUser,
     OrganizationUpsertFields,
     OrganizationUpsertFieldsOrganization,
     ResourceUpsertFields,
     ResourceUpsertFieldsResource,
+    TeamUpsertFields,
+    TeamUpsertFieldsTeam,
     UserErrorFields,
     UserUpsertFields,
     UserUpsertFieldsUser,
@@ -86,6 +113,9 @@ from .input_types import (
     ChangeMemberRoleInput,
     CreateOrganizationInput,
     CreateWebhookInput,
+    DeleteResourcesInput,
+    DeleteUserInput,
+    EndUserSessionsInput,
     ExternalResourceRef,
     GrantAccessInput,
     GranteeInput,
@@ -93,6 +123,7 @@ from .input_types import (
     InvitationInput,
     InviteMembersInput,
     MemberPermissionsInput,
+    MemberUpsertInput,
     OrganizationBy,
     OrganizationUpsertInput,
     ReactivateMemberInput,
@@ -102,9 +133,15 @@ from .input_types import (
     ResourceRef,
     ResourceUpsertInput,
     RevokeAccessInput,
+    SuspendUserInput,
+    TeamUpsertInput,
+    TransferResourcesInput,
+    UnsuspendUserInput,
     UpdateOrganizationInput,
+    UpsertMembersInput,
     UpsertOrganizationsInput,
     UpsertResourcesInput,
+    UpsertTeamsInput,
     UpsertUsersInput,
     UsageEntryInput,
     UserRef,
@@ -116,6 +153,7 @@ from .invite_members import (
     InviteMembersInviteMembersInvitations,
     InviteMembersInviteMembersUserErrors,
 )
+from .membership import Membership, MembershipMembership
 from .operations import Operations
 from .organization import Organization, OrganizationOrganization
 from .organization_members import (
@@ -124,6 +162,13 @@ from .organization_members import (
     OrganizationMembersOrganizationMembers,
     OrganizationMembersOrganizationMembersNodes,
     OrganizationMembersOrganizationMembersPageInfo,
+)
+from .reachable import (
+    Reachable,
+    ReachableReachable,
+    ReachableReachableEdges,
+    ReachableReachableEdgesNode,
+    ReachableReachablePageInfo,
 )
 from .reactivate_member import (
     ReactivateMember,
@@ -159,11 +204,35 @@ from .revoke_access import (
     RevokeAccessRevokeAccess,
     RevokeAccessRevokeAccessUserErrors,
 )
+from .suspend_user import (
+    SuspendUser,
+    SuspendUserSuspendUser,
+    SuspendUserSuspendUserUser,
+    SuspendUserSuspendUserUserErrors,
+)
+from .transfer_resources import (
+    TransferResources,
+    TransferResourcesTransferResources,
+    TransferResourcesTransferResourcesResources,
+    TransferResourcesTransferResourcesUserErrors,
+)
+from .unsuspend_user import (
+    UnsuspendUser,
+    UnsuspendUserUnsuspendUser,
+    UnsuspendUserUnsuspendUserUser,
+    UnsuspendUserUnsuspendUserUserErrors,
+)
 from .update_organization import (
     UpdateOrganization,
     UpdateOrganizationUpdateOrganization,
     UpdateOrganizationUpdateOrganizationOrganization,
     UpdateOrganizationUpdateOrganizationUserErrors,
+)
+from .upsert_members import (
+    UpsertMembers,
+    UpsertMembersUpsertMembers,
+    UpsertMembersUpsertMembersResults,
+    UpsertMembersUpsertMembersUserErrors,
 )
 from .upsert_organizations import (
     UpsertOrganizations,
@@ -176,6 +245,12 @@ from .upsert_resources import (
     UpsertResourcesUpsertResources,
     UpsertResourcesUpsertResourcesResults,
     UpsertResourcesUpsertResourcesUserErrors,
+)
+from .upsert_teams import (
+    UpsertTeams,
+    UpsertTeamsUpsertTeams,
+    UpsertTeamsUpsertTeamsResults,
+    UpsertTeamsUpsertTeamsUserErrors,
 )
 from .upsert_users import (
     UpsertUsers,
@@ -197,6 +272,11 @@ __all__ = [
     "AccessLimit",
     "AccessReasonKind",
     "ActorKind",
+    "Audience",
+    "AudienceAudience",
+    "AudienceAudienceEdges",
+    "AudienceAudienceEdgesNode",
+    "AudienceAudiencePageInfo",
     "BaseModel",
     "BaseOperations",
     "ChangeMemberRole",
@@ -216,7 +296,19 @@ __all__ = [
     "CreateWebhookCreateWebhookUserErrors",
     "CreateWebhookCreateWebhookWebhook",
     "CreateWebhookInput",
+    "DeleteResources",
+    "DeleteResourcesDeleteResources",
+    "DeleteResourcesDeleteResourcesUserErrors",
+    "DeleteResourcesInput",
+    "DeleteUser",
+    "DeleteUserDeleteUser",
+    "DeleteUserDeleteUserUserErrors",
+    "DeleteUserInput",
     "DepartureStatus",
+    "EndUserSessions",
+    "EndUserSessionsEndUserSessions",
+    "EndUserSessionsEndUserSessionsUserErrors",
+    "EndUserSessionsInput",
     "EventFields",
     "EventFieldsActor",
     "EventFieldsOrganization",
@@ -253,6 +345,12 @@ __all__ = [
     "MemberFieldsUser",
     "MemberPermissionsInput",
     "MemberStatus",
+    "MemberUpsertFields",
+    "MemberUpsertFieldsMember",
+    "MemberUpsertFieldsMemberUser",
+    "MemberUpsertInput",
+    "Membership",
+    "MembershipMembership",
     "Operations",
     "Organization",
     "OrganizationBy",
@@ -265,6 +363,11 @@ __all__ = [
     "OrganizationUpsertFields",
     "OrganizationUpsertFieldsOrganization",
     "OrganizationUpsertInput",
+    "Reachable",
+    "ReachableReachable",
+    "ReachableReachableEdges",
+    "ReachableReachableEdgesNode",
+    "ReachableReachablePageInfo",
     "ReactivateMember",
     "ReactivateMemberInput",
     "ReactivateMemberReactivateMember",
@@ -299,12 +402,35 @@ __all__ = [
     "RevokeAccessRevokeAccessUserErrors",
     "Role",
     "RunStatus",
+    "SuspendUser",
+    "SuspendUserInput",
+    "SuspendUserSuspendUser",
+    "SuspendUserSuspendUserUser",
+    "SuspendUserSuspendUserUserErrors",
+    "TeamUpsertFields",
+    "TeamUpsertFieldsTeam",
+    "TeamUpsertInput",
+    "TransferResources",
+    "TransferResourcesInput",
+    "TransferResourcesTransferResources",
+    "TransferResourcesTransferResourcesResources",
+    "TransferResourcesTransferResourcesUserErrors",
+    "UnsuspendUser",
+    "UnsuspendUserInput",
+    "UnsuspendUserUnsuspendUser",
+    "UnsuspendUserUnsuspendUserUser",
+    "UnsuspendUserUnsuspendUserUserErrors",
     "UpdateOrganization",
     "UpdateOrganizationInput",
     "UpdateOrganizationUpdateOrganization",
     "UpdateOrganizationUpdateOrganizationOrganization",
     "UpdateOrganizationUpdateOrganizationUserErrors",
     "Upload",
+    "UpsertMembers",
+    "UpsertMembersInput",
+    "UpsertMembersUpsertMembers",
+    "UpsertMembersUpsertMembersResults",
+    "UpsertMembersUpsertMembersUserErrors",
     "UpsertOrganizations",
     "UpsertOrganizationsInput",
     "UpsertOrganizationsUpsertOrganizations",
@@ -316,6 +442,11 @@ __all__ = [
     "UpsertResourcesUpsertResources",
     "UpsertResourcesUpsertResourcesResults",
     "UpsertResourcesUpsertResourcesUserErrors",
+    "UpsertTeams",
+    "UpsertTeamsInput",
+    "UpsertTeamsUpsertTeams",
+    "UpsertTeamsUpsertTeamsResults",
+    "UpsertTeamsUpsertTeamsUserErrors",
     "UpsertUsers",
     "UpsertUsersInput",
     "UpsertUsersUpsertUsers",

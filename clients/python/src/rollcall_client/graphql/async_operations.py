@@ -3,6 +3,7 @@ from typing import Optional, Union, Unpack
 from rollcall_client._transport import RequestOptions
 
 from .accept_invitation import AcceptInvitation, AcceptInvitationAcceptInvitation
+from .audience import Audience, AudienceAudience
 from .base_async_operations import AsyncBaseOperations
 from .base_model import UNSET, UnsetType
 from .change_member_role import ChangeMemberRole, ChangeMemberRoleChangeMemberRole
@@ -12,6 +13,10 @@ from .create_organization import (
     CreateOrganizationCreateOrganization,
 )
 from .create_webhook import CreateWebhook, CreateWebhookCreateWebhook
+from .delete_resources import DeleteResources, DeleteResourcesDeleteResources
+from .delete_user import DeleteUser, DeleteUserDeleteUser
+from .end_user_sessions import EndUserSessions, EndUserSessionsEndUserSessions
+from .enums import AccessLevel, ResourceKind
 from .events import Events, EventsEvents
 from .explain_access import ExplainAccess, ExplainAccessCheckAccess
 from .grant_access import GrantAccess, GrantAccessGrantAccess
@@ -21,6 +26,9 @@ from .input_types import (
     ChangeMemberRoleInput,
     CreateOrganizationInput,
     CreateWebhookInput,
+    DeleteResourcesInput,
+    DeleteUserInput,
+    EndUserSessionsInput,
     GrantAccessInput,
     InviteMembersInput,
     OrganizationBy,
@@ -30,30 +38,42 @@ from .input_types import (
     ReportUsageInput,
     ResourceRef,
     RevokeAccessInput,
+    SuspendUserInput,
+    TransferResourcesInput,
+    UnsuspendUserInput,
     UpdateOrganizationInput,
+    UpsertMembersInput,
     UpsertOrganizationsInput,
     UpsertResourcesInput,
+    UpsertTeamsInput,
     UpsertUsersInput,
     UserRef,
 )
 from .invite_members import InviteMembers, InviteMembersInviteMembers
+from .membership import Membership, MembershipMembership
 from .organization import Organization, OrganizationOrganization
 from .organization_members import OrganizationMembers, OrganizationMembersOrganization
+from .reachable import Reachable, ReachableReachable
 from .reactivate_member import ReactivateMember, ReactivateMemberReactivateMember
 from .remove_member import RemoveMember, RemoveMemberRemoveMember
 from .report_run import ReportRun, ReportRunReportRun
 from .report_usage import ReportUsage, ReportUsageReportUsage
 from .resource import Resource, ResourceResource
 from .revoke_access import RevokeAccess, RevokeAccessRevokeAccess
+from .suspend_user import SuspendUser, SuspendUserSuspendUser
+from .transfer_resources import TransferResources, TransferResourcesTransferResources
+from .unsuspend_user import UnsuspendUser, UnsuspendUserUnsuspendUser
 from .update_organization import (
     UpdateOrganization,
     UpdateOrganizationUpdateOrganization,
 )
+from .upsert_members import UpsertMembers, UpsertMembersUpsertMembers
 from .upsert_organizations import (
     UpsertOrganizations,
     UpsertOrganizationsUpsertOrganizations,
 )
 from .upsert_resources import UpsertResources, UpsertResourcesUpsertResources
+from .upsert_teams import UpsertTeams, UpsertTeamsUpsertTeams
 from .upsert_users import UpsertUsers, UpsertUsersUpsertUsers
 from .user import User, UserUser
 
@@ -126,6 +146,93 @@ class AsyncOperations(AsyncBaseOperations):
         data = self.get_data(response)
         return ExplainAccess.model_validate(data).check_access
 
+    async def reachable(
+        self,
+        user: UserRef,
+        organization_id: Union[Optional[str], UnsetType] = UNSET,
+        kind: Union[Optional[ResourceKind], UnsetType] = UNSET,
+        at_least: Union[Optional[AccessLevel], UnsetType] = UNSET,
+        first: Union[Optional[int], UnsetType] = UNSET,
+        after: Union[Optional[str], UnsetType] = UNSET,
+        **options: Unpack[RequestOptions],
+    ) -> ReachableReachable:
+        query = gql("""
+            query Reachable($user: UserRef!, $organizationId: ID, $kind: ResourceKind, $atLeast: AccessLevel, $first: Int, $after: String) {
+              reachable(
+                user: $user
+                organizationId: $organizationId
+                kind: $kind
+                atLeast: $atLeast
+                first: $first
+                after: $after
+              ) {
+                edges {
+                  level
+                  node {
+                    id
+                    kind
+                    externalId
+                    name
+                  }
+                }
+                pageInfo {
+                  hasNextPage
+                  endCursor
+                }
+              }
+            }
+            """)
+        variables: dict[str, object] = {
+            "user": user,
+            "organizationId": organization_id,
+            "kind": kind,
+            "atLeast": at_least,
+            "first": first,
+            "after": after,
+        }
+        response = await self.execute(
+            query=query, operation_name="Reachable", variables=variables, **options
+        )
+        data = self.get_data(response)
+        return Reachable.model_validate(data).reachable
+
+    async def audience(
+        self,
+        resource: ResourceRef,
+        at_least: Union[Optional[AccessLevel], UnsetType] = UNSET,
+        first: Union[Optional[int], UnsetType] = UNSET,
+        after: Union[Optional[str], UnsetType] = UNSET,
+        **options: Unpack[RequestOptions],
+    ) -> Optional[AudienceAudience]:
+        query = gql("""
+            query Audience($resource: ResourceRef!, $atLeast: AccessLevel, $first: Int, $after: String) {
+              audience(resource: $resource, atLeast: $atLeast, first: $first, after: $after) {
+                edges {
+                  level
+                  node {
+                    id
+                    externalId
+                  }
+                }
+                pageInfo {
+                  hasNextPage
+                  endCursor
+                }
+              }
+            }
+            """)
+        variables: dict[str, object] = {
+            "resource": resource,
+            "atLeast": at_least,
+            "first": first,
+            "after": after,
+        }
+        response = await self.execute(
+            query=query, operation_name="Audience", variables=variables, **options
+        )
+        data = self.get_data(response)
+        return Audience.model_validate(data).audience
+
     async def user(
         self, by: UserRef, **options: Unpack[RequestOptions]
     ) -> Optional[UserUser]:
@@ -183,6 +290,119 @@ class AsyncOperations(AsyncBaseOperations):
         data = self.get_data(response)
         return UpsertUsers.model_validate(data).upsert_users
 
+    async def suspend_user(
+        self, input: SuspendUserInput, **options: Unpack[RequestOptions]
+    ) -> SuspendUserSuspendUser:
+        query = gql("""
+            mutation SuspendUser($input: SuspendUserInput!) {
+              suspendUser(input: $input) {
+                user {
+                  id
+                  suspendedAt
+                }
+                userErrors {
+                  ...UserErrorFields
+                }
+              }
+            }
+
+            fragment UserErrorFields on UserError {
+              code
+              message
+              field
+            }
+            """)
+        variables: dict[str, object] = {"input": input}
+        response = await self.execute(
+            query=query, operation_name="SuspendUser", variables=variables, **options
+        )
+        data = self.get_data(response)
+        return SuspendUser.model_validate(data).suspend_user
+
+    async def unsuspend_user(
+        self, input: UnsuspendUserInput, **options: Unpack[RequestOptions]
+    ) -> UnsuspendUserUnsuspendUser:
+        query = gql("""
+            mutation UnsuspendUser($input: UnsuspendUserInput!) {
+              unsuspendUser(input: $input) {
+                user {
+                  id
+                  suspendedAt
+                }
+                userErrors {
+                  ...UserErrorFields
+                }
+              }
+            }
+
+            fragment UserErrorFields on UserError {
+              code
+              message
+              field
+            }
+            """)
+        variables: dict[str, object] = {"input": input}
+        response = await self.execute(
+            query=query, operation_name="UnsuspendUser", variables=variables, **options
+        )
+        data = self.get_data(response)
+        return UnsuspendUser.model_validate(data).unsuspend_user
+
+    async def end_user_sessions(
+        self, input: EndUserSessionsInput, **options: Unpack[RequestOptions]
+    ) -> EndUserSessionsEndUserSessions:
+        query = gql("""
+            mutation EndUserSessions($input: EndUserSessionsInput!) {
+              endUserSessions(input: $input) {
+                ended
+                userErrors {
+                  ...UserErrorFields
+                }
+              }
+            }
+
+            fragment UserErrorFields on UserError {
+              code
+              message
+              field
+            }
+            """)
+        variables: dict[str, object] = {"input": input}
+        response = await self.execute(
+            query=query,
+            operation_name="EndUserSessions",
+            variables=variables,
+            **options,
+        )
+        data = self.get_data(response)
+        return EndUserSessions.model_validate(data).end_user_sessions
+
+    async def delete_user(
+        self, input: DeleteUserInput, **options: Unpack[RequestOptions]
+    ) -> DeleteUserDeleteUser:
+        query = gql("""
+            mutation DeleteUser($input: DeleteUserInput!) {
+              deleteUser(input: $input) {
+                deletedUserId
+                userErrors {
+                  ...UserErrorFields
+                }
+              }
+            }
+
+            fragment UserErrorFields on UserError {
+              code
+              message
+              field
+            }
+            """)
+        variables: dict[str, object] = {"input": input}
+        response = await self.execute(
+            query=query, operation_name="DeleteUser", variables=variables, **options
+        )
+        data = self.get_data(response)
+        return DeleteUser.model_validate(data).delete_user
+
     async def events(
         self,
         after: Union[Optional[str], UnsetType] = UNSET,
@@ -223,9 +443,11 @@ class AsyncOperations(AsyncBaseOperations):
               platformKey
               organization {
                 id
+                externalId
               }
               subject {
                 id
+                externalId
               }
               targetId
               summary
@@ -275,6 +497,78 @@ class AsyncOperations(AsyncBaseOperations):
         )
         data = self.get_data(response)
         return CreateWebhook.model_validate(data).create_webhook
+
+    async def membership(
+        self,
+        user: UserRef,
+        organization: OrganizationBy,
+        **options: Unpack[RequestOptions],
+    ) -> Optional[MembershipMembership]:
+        query = gql("""
+            query Membership($user: UserRef!, $organization: OrganizationBy!) {
+              membership(user: $user, organization: $organization) {
+                ...MemberFields
+              }
+            }
+
+            fragment MemberFields on Member {
+              id
+              role
+              status
+              user {
+                id
+              }
+              organization {
+                id
+              }
+            }
+            """)
+        variables: dict[str, object] = {"user": user, "organization": organization}
+        response = await self.execute(
+            query=query, operation_name="Membership", variables=variables, **options
+        )
+        data = self.get_data(response)
+        return Membership.model_validate(data).membership
+
+    async def upsert_members(
+        self, input: UpsertMembersInput, **options: Unpack[RequestOptions]
+    ) -> UpsertMembersUpsertMembers:
+        query = gql("""
+            mutation UpsertMembers($input: UpsertMembersInput!) {
+              upsertMembers(input: $input) {
+                results {
+                  ...MemberUpsertFields
+                }
+                userErrors {
+                  ...UserErrorFields
+                }
+              }
+            }
+
+            fragment MemberUpsertFields on MemberUpsert {
+              outcome
+              member {
+                id
+                role
+                user {
+                  id
+                  externalId
+                }
+              }
+            }
+
+            fragment UserErrorFields on UserError {
+              code
+              message
+              field
+            }
+            """)
+        variables: dict[str, object] = {"input": input}
+        response = await self.execute(
+            query=query, operation_name="UpsertMembers", variables=variables, **options
+        )
+        data = self.get_data(response)
+        return UpsertMembers.model_validate(data).upsert_members
 
     async def invite_members(
         self, input: InviteMembersInput, **options: Unpack[RequestOptions]
@@ -706,6 +1000,66 @@ class AsyncOperations(AsyncBaseOperations):
         data = self.get_data(response)
         return UpsertResources.model_validate(data).upsert_resources
 
+    async def transfer_resources(
+        self, input: TransferResourcesInput, **options: Unpack[RequestOptions]
+    ) -> TransferResourcesTransferResources:
+        query = gql("""
+            mutation TransferResources($input: TransferResourcesInput!) {
+              transferResources(input: $input) {
+                resources {
+                  id
+                }
+                userErrors {
+                  ...UserErrorFields
+                }
+              }
+            }
+
+            fragment UserErrorFields on UserError {
+              code
+              message
+              field
+            }
+            """)
+        variables: dict[str, object] = {"input": input}
+        response = await self.execute(
+            query=query,
+            operation_name="TransferResources",
+            variables=variables,
+            **options,
+        )
+        data = self.get_data(response)
+        return TransferResources.model_validate(data).transfer_resources
+
+    async def delete_resources(
+        self, input: DeleteResourcesInput, **options: Unpack[RequestOptions]
+    ) -> DeleteResourcesDeleteResources:
+        query = gql("""
+            mutation DeleteResources($input: DeleteResourcesInput!) {
+              deleteResources(input: $input) {
+                deleted
+                userErrors {
+                  ...UserErrorFields
+                }
+              }
+            }
+
+            fragment UserErrorFields on UserError {
+              code
+              message
+              field
+            }
+            """)
+        variables: dict[str, object] = {"input": input}
+        response = await self.execute(
+            query=query,
+            operation_name="DeleteResources",
+            variables=variables,
+            **options,
+        )
+        data = self.get_data(response)
+        return DeleteResources.model_validate(data).delete_resources
+
     async def grant_access(
         self, input: GrantAccessInput, **options: Unpack[RequestOptions]
     ) -> GrantAccessGrantAccess:
@@ -761,6 +1115,43 @@ class AsyncOperations(AsyncBaseOperations):
         )
         data = self.get_data(response)
         return RevokeAccess.model_validate(data).revoke_access
+
+    async def upsert_teams(
+        self, input: UpsertTeamsInput, **options: Unpack[RequestOptions]
+    ) -> UpsertTeamsUpsertTeams:
+        query = gql("""
+            mutation UpsertTeams($input: UpsertTeamsInput!) {
+              upsertTeams(input: $input) {
+                results {
+                  ...TeamUpsertFields
+                }
+                userErrors {
+                  ...UserErrorFields
+                }
+              }
+            }
+
+            fragment TeamUpsertFields on TeamUpsert {
+              outcome
+              team {
+                id
+                externalId
+                name
+              }
+            }
+
+            fragment UserErrorFields on UserError {
+              code
+              message
+              field
+            }
+            """)
+        variables: dict[str, object] = {"input": input}
+        response = await self.execute(
+            query=query, operation_name="UpsertTeams", variables=variables, **options
+        )
+        data = self.get_data(response)
+        return UpsertTeams.model_validate(data).upsert_teams
 
     async def report_run(
         self, input: ReportRunInput, **options: Unpack[RequestOptions]

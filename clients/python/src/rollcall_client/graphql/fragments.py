@@ -42,10 +42,12 @@ class EventFieldsActor(BaseModel):
 
 class EventFieldsOrganization(BaseModel):
     id: str
+    external_id: Optional[str]
 
 
 class EventFieldsSubject(BaseModel):
     id: str
+    external_id: Optional[str]
 
 
 class MemberFields(BaseModel):
@@ -62,6 +64,22 @@ class MemberFieldsUser(BaseModel):
 
 class MemberFieldsOrganization(BaseModel):
     id: str
+
+
+class MemberUpsertFields(BaseModel):
+    outcome: UpsertOutcome
+    member: "MemberUpsertFieldsMember"
+
+
+class MemberUpsertFieldsMember(BaseModel):
+    id: str
+    role: Role
+    user: "MemberUpsertFieldsMemberUser"
+
+
+class MemberUpsertFieldsMemberUser(BaseModel):
+    id: str
+    external_id: Optional[str]
 
 
 class OrganizationUpsertFields(BaseModel):
@@ -86,6 +104,17 @@ class ResourceUpsertFieldsResource(BaseModel):
     external_id: Optional[str]
 
 
+class TeamUpsertFields(BaseModel):
+    outcome: UpsertOutcome
+    team: "TeamUpsertFieldsTeam"
+
+
+class TeamUpsertFieldsTeam(BaseModel):
+    id: str
+    external_id: Optional[str]
+    name: str
+
+
 class UserErrorFields(BaseModel):
     code: UserErrorCode
     message: str
@@ -105,7 +134,9 @@ class UserUpsertFieldsUser(BaseModel):
 AccessDecisionFields.model_rebuild()
 EventFields.model_rebuild()
 MemberFields.model_rebuild()
+MemberUpsertFields.model_rebuild()
 OrganizationUpsertFields.model_rebuild()
 ResourceUpsertFields.model_rebuild()
+TeamUpsertFields.model_rebuild()
 UserErrorFields.model_rebuild()
 UserUpsertFields.model_rebuild()

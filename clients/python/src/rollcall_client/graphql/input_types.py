@@ -78,6 +78,31 @@ class CreateWebhookInput(BaseModel):
     "The audit log's actions to subscribe to, such as `organization.member_joined`; `*` for all."
 
 
+class DeleteResourcesInput(BaseModel):
+    """The resources to delete."""
+
+    resources: list["ResourceRef"]
+    "The resources, 1 to 1,000, each named once. Those that aren't there count as deleted."
+    recursive: Optional[bool] = False
+    "Whether what lies in them is deleted with them, at most 10,000 resources. Otherwise everything that lies in one of\nthem must be named as well."
+
+
+class DeleteUserInput(BaseModel):
+    """The account to delete."""
+
+    user: "UserRef"
+    "The account."
+    reason: Optional[str] = None
+    "Why, up to 2,000 characters. It is kept in the audit log, for staff and for readers of the feed."
+
+
+class EndUserSessionsInput(BaseModel):
+    """The account whose sessions end."""
+
+    user: "UserRef"
+    "The account."
+
+
 class ExternalResourceRef(BaseModel):
     """A resource, by its kind and the platform's own id of it."""
 
@@ -165,6 +190,24 @@ class MemberPermissionsInput(BaseModel):
     "Whether they may use apps that are shared with the organization."
     shared_projects: Optional[AccessLevel] = None
     "The highest level of access that they get to projects that are shared with the organization."
+
+
+class MemberUpsertInput(BaseModel):
+    """Somebody to make an active member, or an active member to change. What is omitted stays as it is for an active
+    member."""
+
+    user: "UserRef"
+    "The person, who must have an account."
+    role: Optional[Role] = Role.MEMBER
+    "The role: ADMIN, MEMBER or VIEWER. If it is omitted, an active member keeps their role, and others become\nmembers with the role MEMBER, also those who had another one before. OWNER is for the current owner only."
+    permissions: Optional["MemberPermissionsInput"] = None
+    "What they may bill, and what they get from grants to the organization. If it is omitted, it comes from the\norganization's policy for those who aren't active members."
+    teams: Optional[list[str]] = None
+    "The teams of the organization that they are in afterwards. Null takes them out of all teams."
+    metadata: Optional[JsonObject] = None
+    "What the platform attaches to the membership, an object of at most 8 kB. Null clears it."
+    joined_at: Optional[datetime] = None
+    "When they joined, for those who become members by this: from 1970 to now. Now if omitted."
 
 
 class OrganizationBy(BaseModel):
@@ -293,6 +336,53 @@ class RevokeAccessInput(BaseModel):
     "The grant. It must be on a resource that the viewer administers, or belong to the viewer."
 
 
+class SuspendUserInput(BaseModel):
+    """The account to suspend."""
+
+    user: "UserRef"
+    "The account."
+    reason: Optional[str] = None
+    "Why, up to 2,000 characters. It is kept in the audit log, for staff and for readers of the feed."
+    notify: Optional[bool] = True
+    "Whether an email tells the person. If not, no email tells them what the platform does with the account while it\nis suspended, except for another address."
+
+
+class TeamUpsertInput(BaseModel):
+    """A team, found by the platform's own id, else by its name if the team has no such id. An omitted field stays as it
+    is, and null clears it."""
+
+    external_id: str
+    "The platform's own id of the team, up to 255 characters. A team that is found by its name gets it."
+    name: Optional[str] = None
+    "The name: 1 to 100 characters, unique in the organization. Needed for a new team."
+    description: Optional[str] = None
+    "A description, up to 2000 characters."
+    avatar_url: Optional[str] = None
+    "The URL of a picture."
+    members: Optional[list["UserRef"]] = None
+    "The people who are in the team afterwards: members and collaborators of the organization. If it is omitted, the\nsame people stay in it."
+    metadata: Optional[JsonObject] = None
+    "What the platform attaches to the team, an object of at most 8 kB."
+
+
+class TransferResourcesInput(BaseModel):
+    """The resources to transfer."""
+
+    organization_id: str
+    "The organization that holds them."
+    resources: list["ResourceRef"]
+    "The resources, 1 to 1,000, each named once. What lies in them keeps its owners."
+    to: "UserRef"
+    "The new owner, an active member of the organization."
+
+
+class UnsuspendUserInput(BaseModel):
+    """The account whose suspension ends."""
+
+    user: "UserRef"
+    "The account."
+
+
 class UpdateOrganizationInput(BaseModel):
     """The changes to an organization's profile. An omitted field stays as it is; null clears it."""
 
@@ -318,6 +408,17 @@ class UpdateOrganizationInput(BaseModel):
     "The URL of the logo."
 
 
+class UpsertMembersInput(BaseModel):
+    """The members to bring in."""
+
+    organization: "OrganizationBy"
+    "The organization that they are members of."
+    members: list["MemberUpsertInput"]
+    "The members, 1 to 500, each person named once."
+    notify: Optional[bool] = False
+    "Whether those who become members by this are sent an email that says so."
+
+
 class UpsertOrganizationsInput(BaseModel):
     """The organizations to bring in."""
 
@@ -332,6 +433,15 @@ class UpsertResourcesInput(BaseModel):
     "The organization that holds them."
     resources: list["ResourceUpsertInput"]
     "The resources, 1 to 1,000, each named once."
+
+
+class UpsertTeamsInput(BaseModel):
+    """The teams to bring in."""
+
+    organization: "OrganizationBy"
+    "The organization that they belong to."
+    teams: list["TeamUpsertInput"]
+    "The teams, 1 to 100, each named once."
 
 
 class UpsertUsersInput(BaseModel):
@@ -400,13 +510,23 @@ class UserUpsertInput(BaseModel):
 
 
 AccessCheckInput.model_rebuild()
+DeleteResourcesInput.model_rebuild()
+DeleteUserInput.model_rebuild()
+EndUserSessionsInput.model_rebuild()
 GrantAccessInput.model_rebuild()
 InvitationInput.model_rebuild()
 InviteMembersInput.model_rebuild()
+MemberUpsertInput.model_rebuild()
 OrganizationUpsertInput.model_rebuild()
 ReportUsageInput.model_rebuild()
 ResourceRef.model_rebuild()
 ResourceUpsertInput.model_rebuild()
+SuspendUserInput.model_rebuild()
+TeamUpsertInput.model_rebuild()
+TransferResourcesInput.model_rebuild()
+UnsuspendUserInput.model_rebuild()
+UpsertMembersInput.model_rebuild()
 UpsertOrganizationsInput.model_rebuild()
 UpsertResourcesInput.model_rebuild()
+UpsertTeamsInput.model_rebuild()
 UpsertUsersInput.model_rebuild()
