@@ -1,5 +1,7 @@
 //! Memberships: each user has at most one in each organization, which is kept for good (R45).
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Text, Uuid as SqlUuid};
@@ -47,6 +49,25 @@ pub struct Member {
 
 pub(super) const COLUMNS: &str = "m.id, m.organization_id, m.user_id, m.role, m.status, m.billable_activities, m.shared_apps, \
      m.shared_projects, m.joined_at, m.joined_via, m.sort_name";
+
+/// Locks the active memberships of these people `FOR SHARE`, and returns them with their roles. They remain members
+/// until the transaction commits.
+pub(crate) async fn lock_active(
+    transaction: &mut Transaction,
+    organization_id: OrganizationId,
+    user_ids: &[UserId],
+) -> Result<HashMap<UserId, Role>> {
+    let active: Vec<(UserId, Role)> = members::table
+        .filter(members::organization_id.eq(organization_id))
+        .filter(members::user_id.eq_any(user_ids))
+        .filter(members::status.eq(MemberStatus::Active))
+        .order(members::id)
+        .select((members::user_id, members::role))
+        .for_share()
+        .load(&mut **transaction)
+        .await?;
+    Ok(active.into_iter().collect())
+}
 
 /// Locks the membership of the organization's owner `FOR SHARE`, for a change that gives the owner something. They
 /// remain a member and the owner until the transaction commits.

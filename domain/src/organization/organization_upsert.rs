@@ -10,6 +10,7 @@ use diesel_async::RunQueryDsl;
 use serde_json::{Value, json};
 
 use crate::account::reserved_name::{self, Holder, NameChange, NameKind};
+use crate::account::user;
 use crate::account::user_ref::{self, UserRef};
 use crate::authority::access;
 use crate::authority::actor::Actor;
@@ -118,10 +119,6 @@ statement! {
 struct Owner {
     #[diesel(sql_type = SqlUuid)]
     id: UserId,
-    #[diesel(sql_type = Bool)]
-    is_suspended: bool,
-    #[diesel(sql_type = Bool)]
-    is_suspended_by_platform: bool,
     /// The organizations to which they belong, without the personal one.
     #[diesel(sql_type = BigInt)]
     teams: i64,
@@ -132,9 +129,7 @@ struct Owner {
 
 statement! {
     struct Owners { ids: Array<SqlUuid> = Vec<UserId> } =
-        "SELECT u.id, u.suspended_at IS NOT NULL AS is_suspended, \
-           u.platform_suspension IS NOT NULL AS is_suspended_by_platform, \
-           count(o.id) FILTER (WHERE o.deleted_at IS NULL) AS teams, count(*) FILTER (WHERE m.role = 'owner') AS owned \
+        "SELECT u.id, count(o.id) FILTER (WHERE o.deleted_at IS NULL) AS teams, count(*) FILTER (WHERE m.role = 'owner') AS owned \
          FROM users u \
          LEFT JOIN (members m JOIN organizations o ON o.id = m.organization_id AND o.personal_user_id IS NULL) \
            ON m.user_id = u.id AND m.status = 'active' \
@@ -362,6 +357,7 @@ async fn write(
 struct NamedOwners {
     by_name: HashMap<UserRef, UserId>,
     accounts: HashMap<UserId, Owner>,
+    suspended: HashMap<UserId, Suspension>,
     /// The names that were looked up.
     looked_up: HashSet<UserRef>,
 }
@@ -380,12 +376,13 @@ impl Owners {
         let by_name = user_ref::resolve(transaction, &named).await?;
         let ids: Vec<UserId> = by_name.values().copied().collect();
         access::lock_users(transaction, &ids).await?;
+        let suspended = user::suspended_among(transaction, &ids).await?;
         let accounts: Vec<Owner> = match ids.is_empty() {
             true => Vec::new(),
             false => Self { ids }.query().load(&mut **transaction).await?,
         };
         let accounts = accounts.into_iter().map(|owner| (owner.id, owner)).collect();
-        Ok(NamedOwners { by_name, accounts, looked_up: named.into_iter().collect() })
+        Ok(NamedOwners { by_name, accounts, suspended, looked_up: named.into_iter().collect() })
     }
 }
 
@@ -400,11 +397,7 @@ impl NamedOwners {
             let message = "there is no such account";
             return Err(Refusal::new(Code::NotFound, named.field(), message).within(["owner"]));
         };
-        if owner.is_suspended {
-            let suspension = match owner.is_suspended_by_platform {
-                true => Suspension::ByPlatform,
-                false => Suspension::ByOrganization,
-            };
+        if let Some(suspension) = self.suspended.get(&owner.id) {
             return Err(suspension.refusal(Reader::Another, None, "owner"));
         }
         if transaction.deployment().one_organization_per_user && owner.teams > 0 {

@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
-use crate::authority::membership::MemberStatus;
 use crate::authority::platform_data;
 use crate::authority::rights::AccessLevel;
 use crate::base::error::{Code, Error, Result};
-use crate::base::id::{MemberId, ResourceId};
+use crate::base::id::ResourceId;
 use crate::base::{limits, text};
-use crate::database::schema::{members, resources};
+use crate::database::schema::resources;
 use crate::database::{Database, Transaction, rollcall_now};
+use crate::membership::member;
 use crate::resource::kind::ResourceKind;
 use crate::resource::storage;
 use crate::resource::{self, Resource, Visibility};
@@ -155,16 +155,7 @@ pub async fn update(database: &Database, actor: &Actor, id: ResourceId, command:
 /// Fails if the sample's owner isn't a member. Outside a container, only the owner and admins could reach it, and no
 /// cascade would collect it any more (R36).
 async fn require_collected(transaction: &mut Transaction, sample: &Resource) -> Result<()> {
-    let active: Option<MemberId> = members::table
-        .filter(members::organization_id.eq(sample.organization_id))
-        .filter(members::user_id.eq(sample.owner_id))
-        .filter(members::status.eq(MemberStatus::Active))
-        .select(members::id)
-        .for_share()
-        .first(&mut **transaction)
-        .await
-        .optional()?;
-    if active.is_none() {
+    if member::lock_active(transaction, sample.organization_id, &[sample.owner_id]).await?.is_empty() {
         let message = "the sample's owner is no member here, so it stays in a project; move it to another one";
         return Err(Error::refused(Code::Invalid, "containerId", message));
     }

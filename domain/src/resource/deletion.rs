@@ -33,6 +33,7 @@ pub async fn delete(database: &Database, actor: &Actor, id: ResourceId) -> Resul
         .transaction(async |transaction| {
             let resource = resource::reach(transaction, actor, id, AccessLevel::Administer, "id").await?;
             let kind = resource.kind;
+            lock_all(transaction, &[id]).await?;
             match remove(transaction, actor, &[resource], "id").await {
                 Err(error) if error.constraint() == Some("resources_container_fkey") => {
                     let message = format!("something lies in this {}; delete that, or move it first", kind.label());
@@ -114,7 +115,7 @@ statement! {
 async fn contents_of(transaction: &mut Transaction, containers: &[Resource]) -> Result<Vec<Resource>> {
     let mut known: Vec<ResourceId> = containers.iter().map(|resource| resource.id).collect();
     // Nothing is put into them from here on.
-    let _: Vec<ResourceId> = lock_all(transaction, &known).await?;
+    lock_all(transaction, &known).await?;
     let mut contents: Vec<Resource> = Vec::new();
     let mut above = known.clone();
     for _ in 0..2 {
@@ -134,15 +135,15 @@ async fn contents_of(transaction: &mut Transaction, containers: &[Resource]) -> 
 
 /// Locks resources so that no grant on them is created until the transaction ends, not even by somebody who takes up an
 /// invitation.
-async fn lock_all(transaction: &mut Transaction, ids: &[ResourceId]) -> Result<Vec<ResourceId>> {
+async fn lock_all(transaction: &mut Transaction, ids: &[ResourceId]) -> Result<()> {
     let lock = resources::table.filter(resources::id.eq_any(ids)).order(resources::id).select(resources::id);
-    Ok(lock.for_update().load(&mut **transaction).await?)
+    let _: Vec<ResourceId> = lock.for_update().load(&mut **transaction).await?;
+    Ok(())
 }
 
 /// Deletes resources that are locked, with the grants on them. `field` is the input field that named them.
 async fn remove(transaction: &mut Transaction, actor: &Actor, gone: &[Resource], field: &str) -> Result<()> {
     let ids: Vec<ResourceId> = gone.iter().map(|resource| resource.id).collect();
-    let _: Vec<ResourceId> = lock_all(transaction, &ids).await?;
     let granted: Vec<(OrganizationId, UserId)> = grants::table
         .filter(grants::resource_id.eq_any(&ids))
         .filter(grants::outside)

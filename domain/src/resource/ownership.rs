@@ -11,15 +11,15 @@ use crate::account::user_ref::{self, UserRef};
 use crate::authority::access::{self, Lock, WritePermit};
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
-use crate::authority::membership::MemberStatus;
 use crate::authority::platform::PlatformScope;
 use crate::authority::rights::{AccessLevel, Action, Role};
 use crate::base::error::{Code, Error, Reader, Refusal, Result};
 use crate::base::id::{OrganizationId, ResourceId, UserId};
 use crate::base::limits;
 use crate::base::upsert::{self, ItemRefusals};
-use crate::database::schema::{members, resources};
+use crate::database::schema::resources;
 use crate::database::{Database, Transaction, rollcall_now};
+use crate::membership::member;
 use crate::resource::resource_ref::{self, ResourceRef};
 use crate::resource::{self, Purpose, Resource};
 
@@ -148,20 +148,12 @@ async fn recipient(
     }
     let found = user_ref::resolve(transaction, std::slice::from_ref(to)).await?;
     let user_id = *found.get(to).ok_or_else(not_found)?;
-    let role: Option<Role> = members::table
-        .filter(members::organization_id.eq(organization_id))
-        .filter(members::user_id.eq(user_id))
-        .filter(members::status.eq(MemberStatus::Active))
-        .select(members::role)
-        .for_share()
-        .first(&mut **transaction)
-        .await
-        .optional()?;
+    let active = member::lock_active(transaction, organization_id, &[user_id]).await?;
     let is_seen = |role: Role| match powers {
         Powers::Everything => true,
         Powers::OwnedBy(own) => *own == user_id || permit.standing().sees_members_of(role),
     };
-    role.filter(|role| is_seen(*role)).ok_or_else(not_found)?;
+    active.get(&user_id).copied().filter(|role| is_seen(*role)).ok_or_else(not_found)?;
     match user::suspended_among(transaction, &[user_id]).await?.get(&user_id) {
         None => Ok(user_id),
         Some(suspension) => Err(suspension.refusal(Reader::Another, None, to.field()).within(["to"]).into()),

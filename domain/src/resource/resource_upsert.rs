@@ -15,7 +15,6 @@ use crate::account::user_ref::{self, UserRef};
 use crate::authority::access::{self, Lock};
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
-use crate::authority::membership::MemberStatus;
 use crate::authority::platform::PlatformScope;
 use crate::authority::platform_data;
 use crate::authority::rights::Action;
@@ -25,8 +24,8 @@ use crate::base::id::{OrganizationId, ResourceId, UserId};
 use crate::base::sql::statement;
 use crate::base::upsert::{self, ItemRefusals, UpsertOutcome};
 use crate::base::{limits, text};
-use crate::database::schema::members;
 use crate::database::{Database, Transaction, now};
+use crate::membership::member;
 use crate::resource::kind::ResourceKind;
 use crate::resource::resource_ref::{self, ResourceRef};
 use crate::resource::{COLUMNS, Resource, Visibility, creation, storage};
@@ -240,15 +239,9 @@ impl Known {
         let owners = user_ref::resolve(transaction, &named).await?;
         // Owners stay members until the transaction ends.
         let ids: HashSet<UserId> = owners.values().copied().collect();
-        let active: Vec<UserId> = members::table
-            .filter(members::organization_id.eq(organization_id))
-            .filter(members::user_id.eq_any(&ids))
-            .filter(members::status.eq(MemberStatus::Active))
-            .order(members::id)
-            .select(members::user_id)
-            .for_share()
-            .load(&mut **transaction)
-            .await?;
+        let ids: Vec<UserId> = ids.into_iter().collect();
+        let active = member::lock_active(transaction, organization_id, &ids).await?;
+        let active: Vec<UserId> = active.into_keys().collect();
         let lock = LockNamed {
             external_ids: items.iter().map(|item| item.external_id.clone()).collect(),
             kinds: items.iter().map(|item| item.kind).collect(),

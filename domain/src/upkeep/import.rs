@@ -41,36 +41,34 @@ impl Batch {
     ///
     /// The other batch.
     pub fn append(&mut self, other: Self) -> Result<(), Self> {
+        fn added<T>(items: &mut Vec<T>, more: Vec<T>, most: usize) -> Result<(), Vec<T>> {
+            if items.len() + more.len() > most {
+                return Err(more);
+            }
+            items.extend(more);
+            Ok(())
+        }
+        let (people, groups, resources) =
+            (limits::MAX_UPSERTED_PEOPLE, limits::MAX_UPSERTED_GROUPS, limits::MAX_UPSERTED_RESOURCES);
         match (self, other) {
-            (Self::Users(items), Self::Users(more)) if items.len() + more.len() <= limits::MAX_UPSERTED_PEOPLE => {
-                items.extend(more);
+            (Self::Users(items), Self::Users(more)) => added(items, more, people).map_err(Self::Users),
+            (Self::Organizations(items), Self::Organizations(more)) => {
+                added(items, more, groups).map_err(Self::Organizations)
             }
-            (Self::Organizations(items), Self::Organizations(more))
-                if items.len() + more.len() <= limits::MAX_UPSERTED_GROUPS =>
-            {
-                items.extend(more);
+            (Self::Members(organization, items), Self::Members(same, more)) if *organization == same => {
+                added(items, more, people).map_err(|more| Self::Members(same, more))
             }
-            (Self::Members(organization, items), Self::Members(same, more))
-                if *organization == same && items.len() + more.len() <= limits::MAX_UPSERTED_PEOPLE =>
-            {
-                items.extend(more);
+            (Self::Teams(organization, items), Self::Teams(same, more)) if *organization == same => {
+                added(items, more, groups).map_err(|more| Self::Teams(same, more))
             }
-            (Self::Teams(organization, items), Self::Teams(same, more))
-                if *organization == same && items.len() + more.len() <= limits::MAX_UPSERTED_GROUPS =>
-            {
-                items.extend(more);
-            }
-            (Self::Resources(organization, items), Self::Resources(same, more))
-                if *organization == same && items.len() + more.len() <= limits::MAX_UPSERTED_RESOURCES =>
-            {
-                items.extend(more);
+            (Self::Resources(organization, items), Self::Resources(same, more)) if *organization == same => {
+                added(items, more, resources).map_err(|more| Self::Resources(same, more))
             }
             (
                 Self::Users(_) | Self::Organizations(_) | Self::Members(..) | Self::Teams(..) | Self::Resources(..),
                 other,
-            ) => return Err(other),
+            ) => Err(other),
         }
-        Ok(())
     }
 
     /// What the items are, in the plural.
