@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
+use crate::support::client::text;
 use crate::support::people::uuid;
 use crate::support::{Client, PATIENCE, TestApp, Value, json, until};
 
@@ -684,6 +685,16 @@ async fn an_answer_has_a_largest_size() {
     assert_eq!(answer.error_code(), "BAD_REQUEST");
     assert!(answer.body["errors"][0]["message"].as_str().unwrap().contains("larger than 10 MB"), "{}", answer.body);
     team.owner.query(&list(15), json!({})).await;
+    // A mutation that was carried out doesn't look as if it hadn't been.
+    let rename = list(18).replace(
+        &format!("organization(by: {{ id: \"{}\" }})", team.id),
+        &format!("updateOrganization(input: {{ id: \"{}\", name: \"Renamed\" }}) {{ organization", team.id),
+    );
+    let answer = team.owner.run(&format!("mutation {rename} }}"), json!({})).await;
+    let message = text(&answer.body["errors"][0]["message"]);
+    assert!(message.contains("was carried out") && message.contains("larger than 10 MB"), "{}", answer.body);
+    let name = team.owner.query("query($id: ID!) { organization(by: { id: $id }) { name } }", json!({ "id": team.id }));
+    assert_eq!(name.await["organization"]["name"], "Renamed");
     app.finish().await;
 }
 

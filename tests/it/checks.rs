@@ -78,6 +78,8 @@ async fn services_ask_what_many_people_may_do_with_many_things() {
         (json!({ "externalId": "p-2" }), atlas.clone()),
         (json!({ "email": "no address" }), atlas.clone()),
         (json!({ "username": "!" }), atlas.clone()),
+        (json!({ "externalId": "\u{0}" }), atlas.clone()),
+        (users[0].clone(), json!({ "external": { "kind": "PROJECT", "externalId": "\u{0}" } })),
         (users[0].clone(), json!({ "external": { "kind": "VOLUME", "externalId": "atlas" } })),
         (users[0].clone(), json!({ "id": "res_01h455vb4pex5vsknk084sn02q" })),
     ] {
@@ -131,6 +133,22 @@ async fn services_ask_what_many_people_may_do_with_many_things() {
     let told = services.query(CHECK, json!({ "checks": hidden })).await;
     assert_eq!((told["checkAccess"][0]["revision"].is_null(), &told["checkAccess"][1]), (false, &none()));
 
+    // A key that may not look everybody up can't tell strangers and nobody apart.
+    for client in [&limited, &service_key(&team.owner, &app, &team.id).await] {
+        let named = |user: Value| json!({ "user": user, "resource": { "id": project } });
+        let strangers = [
+            json!({ "id": nobody }),
+            json!({ "id": eve.user_id }),
+            json!({ "email": eve.email }),
+            json!({ "email": "nobody@example.org" }),
+            json!({ "username": eve.username().await }),
+            json!({ "username": "nobody-at-all" }),
+        ];
+        let told = client.query(CHECK, json!({ "checks": strangers.map(named) })).await;
+        let told = told["checkAccess"].as_array().unwrap();
+        assert!(told.iter().all(|one| *one == told[0] && one["level"] == "NONE"), "{told:?}");
+    }
+
     // As many as a thousand, each time; and what makes no sense.
     let long = "x".repeat(255);
     let longest = json!({ "user": { "externalId": long }, "resource": { "external": { "kind": "SOURCE_GROUP", "externalId": long } }, "atLeast": "VIEW" });
@@ -147,7 +165,6 @@ async fn services_ask_what_many_people_may_do_with_many_things() {
         json!([{ "user": {}, "resource": { "id": project } }]),
         json!([{ "user": { "id": ada.user_id, "email": "ada@example.org" }, "resource": { "id": project } }]),
         json!([{ "user": { "id": ada.user_id }, "resource": { "id": project }, "atLeast": "NONE" }]),
-        json!([{ "user": { "externalId": "\u{0}" }, "resource": { "id": project } }]),
     ] {
         assert_eq!(services.run(CHECK, json!({ "checks": wrong })).await.error_code(), "BAD_REQUEST", "{wrong}");
     }
@@ -393,6 +410,13 @@ async fn audience(client: &Client, resource: &str, at_least: &str) -> Option<Vec
     }
 }
 
+/// Makes somebody a member of an organization by a code.
+async fn let_in(owner: &Client, organization: &str, person: &Client) {
+    let made =
+        owner.ok("createJoinCodes", json!({ "organizationId": organization, "count": 1 }), "codes { code }").await;
+    person.ok("redeemJoinCode", json!({ "code": made["codes"][0]["code"] }), "").await;
+}
+
 fn ids(audience: Option<Vec<(String, String, Vec<String>)>>) -> Option<Vec<String>> {
     Some(audience?.into_iter().map(|(id, ..)| id).collect())
 }
@@ -470,8 +494,26 @@ async fn services_and_administrators_ask_who_reaches_a_resource() {
     ada.grant(&project, json!({ "userId": zoe.user_id }), "ADMINISTER").await;
     let seen = ids(audience(&zoe, &volume, "VIEW").await).unwrap();
     assert_eq!((&seen[0], seen.len(), seen[1] == eve.user_id), (&zoe.user_id, 2, false));
+    // A member who reaches it by another organization is told of as well, and so is who reaches a collection of it.
+    let moth = app.join(&team, "moth@example.org", "MEMBER").await;
+    let_in(&zoe, &other, &moth).await;
+    let (limited, _) =
+        made(&app, json!({ "name": "two", "scopes": ["ACCESS_CHECK", "READ"], "organizationIds": [team.id] })).await;
+    for client in [&limited, &service, &team.owner, &services] {
+        let seen = ids(audience(client, &volume, "VIEW").await).unwrap();
+        assert!(seen.contains(&moth.user_id), "{seen:?}");
+    }
+    let document = ada.create(&team.id, "DOCUMENT", "Notes").await;
+    let collection = ada.create(&team.id, "COLLECTION", "Best of").await;
+    ada.ok("addToCollection", json!({ "collectionId": collection, "resourceIds": [document] }), "").await;
+    let third = team.owner.found("Third").await;
+    let_in(&team.owner, &third, &eve).await;
+    ada.grant(&collection, json!({ "organizationId": third }), "VIEW").await;
+    let seen = ids(audience(&team.owner, &document, "VIEW").await).unwrap();
+    assert_eq!(Some(seen), some(&[&team.owner, &ada, &eve]));
+
     // Nobody else is told, nor that it exists.
-    for person in [&bob, &vera, &eve] {
+    for person in [&bob, &vera] {
         assert_eq!(audience(person, &volume, "VIEW").await, None);
     }
     let (elsewhere, _) =

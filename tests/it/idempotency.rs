@@ -89,6 +89,28 @@ async fn what_is_sent_at_once_is_done_once() {
     app.finish().await;
 }
 
+// R91: of different requests at the same time under one key, one is done, and the others hear that it isn't theirs.
+#[tokio::test]
+async fn of_different_requests_at_once_one_is_done() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    for round in 0..5 {
+        let owner = team.owner.under(&format!("round-{round}"));
+        let send = async |number: usize| {
+            let input = json!({ "organizationId": team.id, "name": format!("Team {round} {number}") });
+            owner.mutate("createTeam", input, TEAM).await
+        };
+        let answers = join_all((0..6).map(send)).await;
+        let refused: Vec<_> = answers.iter().flat_map(|answer| answer.user_errors("createTeam")).collect();
+        assert_eq!(refused.len(), 5, "{refused:?}");
+        for error in refused {
+            assert!(error.code == "CONFLICT" && error.message.contains("belongs to another request"), "{error:?}");
+        }
+        assert_eq!(teams(&app).await, round + 1);
+    }
+    app.finish().await;
+}
+
 // R91: each mutation of a request is done once, in the order and the form of its answer.
 #[tokio::test]
 async fn each_mutation_of_a_request_is_done_once() {

@@ -1,6 +1,9 @@
 //! Resources: who makes, sees and changes them.
 
+use futures_util::future::join_all;
+
 use crate::support::client::{nodes, text};
+use crate::support::people::uuid;
 use crate::support::{TestApp, json};
 
 const SEEN: &str = "query($id: ID!) { node(id: $id) { ... on Resource { id name viewerAccess owner { id } createdBy { id } organization { id } sizeBytes visibility } } }";
@@ -323,6 +326,25 @@ async fn collections_gather_and_show() {
     assert_eq!(grace.refused("addToCollection", input).await.is(), ("FORBIDDEN", "input.resourceIds"));
     let input = json!({ "collectionId": own, "resourceIds": [sample] });
     assert_eq!(grace.refused("addToCollection", input).await.is(), ("NOT_FOUND", "input.resourceIds"));
+    // A thing isn't in more collections than a check of access can look at.
+    app.database
+        .sql(&format!(
+            "WITH made AS (INSERT INTO resources (id, organization_id, kind, name, folded_name, owner_id, owned_since, created_by_id, created_at, updated_at) \
+             SELECT gen_random_uuid(), organization_id, 'collection', 'Many', 'many', owner_id, owned_since, created_by_id, created_at, updated_at \
+             FROM resources, generate_series(1, 97) WHERE id = '{}' RETURNING id, organization_id) \
+             INSERT INTO collection_items (organization_id, collection_id, resource_id, kind, added_at) \
+             SELECT organization_id, id, '{1}', 'document', rollcall_now() FROM made",
+            uuid(&collections[1]), uuid(&document)
+        ))
+        .await;
+    let add = async |to: &str| {
+        ada.mutate("addToCollection", json!({ "collectionId": to, "resourceIds": [document] }), "").await
+    };
+    let more =
+        [ada.create(&team.id, "COLLECTION", "One more").await, ada.create(&team.id, "COLLECTION", "Too many").await];
+    let at_once = join_all(more.iter().map(|to| add(to))).await;
+    let refused: Vec<_> = at_once.iter().flat_map(|answer| answer.user_errors("addToCollection")).collect();
+    assert_eq!(refused.iter().map(|error| error.is()).collect::<Vec<_>>(), [("TOO_MANY", "input.resourceIds")]);
     // Reading a collection doesn't change it; and not everything is gathered, nor into everything.
     let input =
         json!({ "collectionId": collections[0], "resourceIds": [grace.create(&team.id, "DOCUMENT", "Hers").await] });

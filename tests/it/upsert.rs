@@ -112,6 +112,10 @@ async fn accounts_that_cannot_be_are_refused_with_their_place_in_the_list() {
             ("TOO_LONG", "input.users.1.metadata"),
         ),
         (
+            json!([good, { "externalId": "p-2", "email": "x@example.org", "metadata": nested(33) }]),
+            ("INVALID", "input.users.1.metadata"),
+        ),
+        (
             json!([good, { "externalId": "p-2", "email": "x@example.org", "createdAt": "1969-12-31T23:59:59Z" }]),
             ("INVALID", "input.users.1.createdAt"),
         ),
@@ -134,6 +138,20 @@ async fn accounts_that_cannot_be_are_refused_with_their_place_in_the_list() {
         key.refused("upsertUsers", json!({ "users": other })).await.is(),
         ("EMAIL_TAKEN", "input.users.0.email")
     );
+    // Of accounts that are there, too, all that are wrong are named.
+    let two =
+        json!([{ "externalId": "p-5", "email": "p5@example.org" }, { "externalId": "p-6", "email": "p6@example.org" }]);
+    key.ok("upsertUsers", json!({ "users": two }), USERS).await;
+    let renamed = json!([
+        { "externalId": "p-2", "name": "Grace" },
+        { "externalId": "p-5", "username": "admin" },
+        { "externalId": "p-6", "username": "support" },
+    ]);
+    let answer = key.mutate("upsertUsers", json!({ "users": renamed }), USERS).await;
+    let errors = answer.user_errors("upsertUsers");
+    let errors: Vec<_> = errors.iter().map(|error| error.is()).collect();
+    let taken = |field| ("USERNAME_TAKEN", field);
+    assert_eq!(errors, [taken("input.users.1.username"), taken("input.users.2.username")]);
     let unverified = json!([{ "externalId": "p-2", "email": "grace2@example.org" }]);
     assert_eq!(
         key.refused("upsertUsers", json!({ "users": unverified })).await.is(),
@@ -142,6 +160,28 @@ async fn accounts_that_cannot_be_are_refused_with_their_place_in_the_list() {
     // Nobody else may.
     for client in [&grace, &app.staff(), &crate::platform_key::key(&app, &["MEMBERS_WRITE"]).await] {
         assert_eq!(client.refused("upsertUsers", json!({ "users": [good] })).await.is(), ("FORBIDDEN", "input.users"));
+    }
+    app.finish().await;
+}
+
+/// Objects in one another, so many deep.
+fn nested(depth: usize) -> Value {
+    (0..depth).fold(json!(1), |inner, _| json!({ "a": inner }))
+}
+
+// R87, R88: the same metadata is the same, however its numbers are written.
+#[tokio::test]
+async fn metadata_stays_what_it_is() {
+    let app = TestApp::start().await;
+    let key = key(&app, &["READ", "USERS_WRITE"]).await;
+    let numbers =
+        json!({ "a": [1e17, -1e17, 1.5e17, 1e19, 1e25, 1e300, 1e-7, 1.0, -0.0, 12345678901234567890_u64, 0.1] });
+    for metadata in [numbers, nested(32)] {
+        let user = json!({ "externalId": "p-1", "email": "p1@example.org", "metadata": metadata });
+        let brought = key.ok("upsertUsers", json!({ "users": [user] }), USERS).await;
+        let again = key.ok("upsertUsers", json!({ "users": [user] }), USERS).await;
+        assert_eq!(outcomes(&again), ["UNCHANGED"]);
+        assert_eq!(again["results"][0]["user"]["metadata"], brought["results"][0]["user"]["metadata"]);
     }
     app.finish().await;
 }
@@ -310,6 +350,9 @@ async fn another_address_ends_what_it_makes_pointless() {
     assert_eq!(app.anonymous().refused("confirmEmailChange", json!({ "token": token })).await.field, "input.token");
     let viewer = max.query("{ viewer { email } }", json!({})).await;
     assert_eq!(viewer["viewer"]["email"], "max-new@example.org");
+    // Whoever follows changes of addresses hears of it.
+    let told = "SELECT count(*) AS value FROM audit_events WHERE action = 'user.email_changed' AND metadata -> 'fields' IS NULL";
+    assert_eq!(app.database.number(told).await, 1);
     app.finish().await;
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use crate::authority::actor::Actor;
 use crate::base::error::{Code, Error, Refusal, Result};
@@ -46,7 +46,42 @@ pub(crate) fn metadata(field: &str, metadata: Option<&Value>) -> Result<Option<V
     if holds_nul(metadata) {
         return Err(Refusal::new(Code::Invalid, field, "must not hold the character U+0000"));
     }
-    Ok(Some(metadata.clone()))
+    if depth(metadata) > limits::METADATA_DEPTH {
+        let message =
+            format!("objects and lists in it must lie at most {} deep in one another", limits::METADATA_DEPTH);
+        return Err(Refusal::new(Code::Invalid, field, message));
+    }
+    Ok(Some(as_stored(metadata)))
+}
+
+/// How deep objects and lists lie in one another.
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(values) => 1 + values.iter().map(depth).max().unwrap_or(0),
+        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+    }
+}
+
+/// The value in the form in which PostgreSQL returns it: it writes all digits of large numbers, so that whole ones are
+/// read as integers.
+fn as_stored(value: &Value) -> Value {
+    match value {
+        Value::Number(number) => Value::Number(whole(number).unwrap_or_else(|| number.clone())),
+        Value::Array(values) => values.iter().map(as_stored).collect(),
+        Value::Object(fields) => fields.iter().map(|(name, value)| (name.clone(), as_stored(value))).collect(),
+        Value::Null | Value::Bool(_) | Value::String(_) => value.clone(),
+    }
+}
+
+/// The integer that a float is written as with all its digits, if its JSON has an exponent instead.
+fn whole(number: &Number) -> Option<Number> {
+    let float = number.as_f64().filter(|float| number.is_f64() && float.fract() == 0.0)?;
+    if !number.to_string().contains('e') {
+        return None;
+    }
+    let digits = format!("{float:.0}");
+    digits.parse::<u64>().map(Number::from).or_else(|_| digits.parse::<i64>().map(Number::from)).ok()
 }
 
 fn holds_nul(value: &Value) -> bool {

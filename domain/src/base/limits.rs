@@ -172,6 +172,8 @@ pub const EXTERNAL_ID: usize = 255;
 pub const SUBTYPE: usize = 50;
 /// The maximum number of bytes of what a platform attaches to an object, as JSON.
 pub const METADATA_BYTES: usize = 8192;
+/// How deep objects and lists may lie in one another there. Readers of JSON give up at about a hundred.
+pub const METADATA_DEPTH: usize = 32;
 /// The maximum number of organizations to which a platform key can be limited.
 pub const MAX_PLATFORM_KEY_ORGANIZATIONS: usize = 100;
 /// For how many hours at most a platform key's previous secret works on: 30 days.
@@ -244,6 +246,8 @@ pub const MAX_SHARE_LINKS: i64 = 50;
 pub const MAX_COLLECTED: usize = 100;
 /// The maximum number of resources in one collection.
 pub const MAX_COLLECTION_ITEMS: i64 = 10_000;
+/// The maximum number of collections that gather a resource. Each of them is looked at when access to it is checked.
+pub const MAX_COLLECTIONS_OF_ITEM: i64 = 100;
 /// The number of matching names up to which a search for resources checks each name's resource. If there are more, it
 /// goes along the list of what the viewer reaches.
 pub const SEARCH_LOOKED_AT: f64 = 20_000.0;

@@ -31,6 +31,15 @@ impl ItemRefusals {
         Self { list, refusals: Vec::new() }
     }
 
+    /// The refusals of what concerns some of the items. `positions` says which.
+    pub(crate) fn at(list: &'static str, positions: &[usize], refused: Vec<(usize, Refusal)>) -> Result<Self> {
+        let mut refusals = Self::of(list);
+        for (index, refusal) in refused {
+            refusals.add(*positions.get(index).ok_or(Error::Bug("each refusal is of an item"))?, refusal);
+        }
+        Ok(refusals)
+    }
+
     /// Refuses an item.
     pub(crate) fn add(&mut self, position: usize, refusal: Refusal) {
         self.refusals.push(refusal.within([self.list, &position.to_string()]));

@@ -237,7 +237,7 @@ pub(super) async fn enter(transaction: &mut AsyncPgConnection) -> Result<()> {
         return Err(Error::Repeated);
     }
     if !step.enter(transaction, None).await? {
-        // Which of the two it is will be looked up.
+        // Whether it was this request or another one will be looked up.
         let _ = step.0.obstacle.set(Obstacle::Done);
         return Err(Error::Repeated);
     }

@@ -102,8 +102,8 @@ fn is_of_own_network(address: IpAddr) -> bool {
         IpAddr::V4(address) => is_of_own_network_v4(address),
         IpAddr::V6(address) => match (address.to_ipv4_mapped(), address.segments()) {
             (Some(inner), _) => is_of_own_network_v4(inner),
-            // The metadata of machines at Amazon.
-            (None, [0xfd00, 0xec2, ..]) => false,
+            // The metadata of machines at Amazon, Google, Oracle and Scaleway.
+            (None, [0xfd00, 0xec2, ..] | [0xfd20, 0xce, ..] | [0xfd00, 0xc1, ..] | [0xfd00, 0x42, ..]) => false,
             (None, [first, ..]) => first & 0xfe00 == 0xfc00 || address.is_loopback(),
         },
     }
@@ -138,7 +138,9 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         | [192, 168, ..]
         | [198, 18..=19, ..]
         | [198, 51, 100, _]
-        | [203, 0, 113, _] => true,
+        | [203, 0, 113, _]
+        // The virtual machines' host at Azure.
+        | [168, 63, 129, 16] => true,
         _ => address.is_multicast(),
     };
     !special

@@ -542,12 +542,8 @@ async fn change_slugs(
     changes: &[NameChange<'_>],
     at: DateTime<Utc>,
 ) -> Result<()> {
-    let mut refusals = ItemRefusals::of(LIST);
-    for (index, refusal) in reserved_name::change_all(transaction, NameKind::Slug, changes, at).await? {
-        let position = positions.get(index).ok_or(Error::Bug("each change is of an item"))?;
-        refusals.add(*position, refusal);
-    }
-    refusals.none()
+    let refused = reserved_name::change_all(transaction, NameKind::Slug, changes, at).await?;
+    ItemRefusals::at(LIST, positions, refused)?.none()
 }
 
 async fn insert(

@@ -6,13 +6,14 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::account::user_ref::UserRef;
 use crate::authority::actor::{AccessQuestions, Actor};
+use crate::authority::platform::Within;
 use crate::authority::resource_access::{Explanation, NO_WAY_COLUMNS, WAY_COLUMNS, WayRow, access, of_rank, ways};
 use crate::authority::rights::AccessLevel;
 use crate::base::error::{Error, Result};
 use crate::base::id::{OrganizationId, ResourceId, UserId};
 use crate::base::limits;
 use crate::base::sql::{Statements, parameters};
-use crate::base::text::{EmailAddress, Username};
+use crate::base::text::{self, EmailAddress, Username};
 use crate::resource::kind::ResourceKind;
 use crate::resource::resource_ref::ResourceRef;
 
@@ -105,7 +106,7 @@ impl CheckParameters {
                 UserRef::ExternalId(_) | UserRef::Email(_) | UserRef::Username(_) => None,
             }),
             user_external_ids: names(checks, |check| match &check.user {
-                UserRef::ExternalId(id) => Some(id.clone()),
+                UserRef::ExternalId(id) => Some(text::storable(id)),
                 UserRef::Id(_) | UserRef::Email(_) | UserRef::Username(_) => None,
             }),
             emails: names(checks, |check| match &check.user {
@@ -125,7 +126,7 @@ impl CheckParameters {
                 ResourceRef::Id(_) => None,
             }),
             external_ids: names(checks, |check| match &check.resource {
-                ResourceRef::External(_, id) => Some(id.clone()),
+                ResourceRef::External(_, id) => Some(text::storable(id)),
                 ResourceRef::Id(_) => None,
             }),
         }
@@ -146,8 +147,8 @@ fn text_of(why: Why) -> String {
 struct Row {
     #[diesel(sql_type = BigInt)]
     ordinal: i64,
-    #[diesel(sql_type = SqlUuid)]
-    user_id: UserId,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    user_id: Option<UserId>,
     #[diesel(sql_type = SqlUuid)]
     resource_id: ResourceId,
     #[diesel(sql_type = SqlUuid)]
@@ -190,9 +191,12 @@ pub async fn check_access(
     checks.iter().try_for_each(|check| require_level(check.at_least))?;
     let questions = actor.access_questions("checks")?;
     let is_answered = |row: &Row| match &questions {
-        AccessQuestions::OfAnybody(within) => within.includes(row.organization_id),
+        // Whoever may not look everybody up isn't told apart strangers and accounts that aren't there.
+        AccessQuestions::OfAnybody(within) => {
+            within.includes(row.organization_id) && (row.user_id.is_some() || *within != Within::All)
+        }
         AccessQuestions::OfOneself(reach) => {
-            row.user_id == reach.user_id() && reach.includes(row.organization_id) && row.rank > 0
+            row.user_id == Some(reach.user_id()) && reach.includes(row.organization_id) && row.rank > 0
         }
         AccessQuestions::None => false,
     };

@@ -58,14 +58,20 @@ struct Sight {
 }
 
 statement! {
-    /// The organizations whose members may reach a resource: the one that holds it, and those with which it is shared.
+    /// The organizations whose members may reach a resource: the one that holds it, and those with which it is shared,
+    /// or a collection that gathers it.
     struct Organizations { resource_id: SqlUuid = ResourceId } =
         "WITH thing AS MATERIALIZED ( \
            SELECT r.id, r.organization_id, r.container_id, c.container_id AS outer_id \
            FROM resources r LEFT JOIN resources c ON c.id = r.container_id WHERE r.id = :resource_id \
+         ), around AS MATERIALIZED ( \
+           SELECT a.id FROM thing t CROSS JOIN LATERAL (VALUES (t.id), (t.container_id), (t.outer_id)) AS a (id) \
+           UNION SELECT a.id FROM thing t JOIN collection_items i ON i.resource_id = t.id \
+             JOIN resources k ON k.id = i.collection_id \
+             CROSS JOIN LATERAL (VALUES (k.id), (k.container_id)) AS a (id) \
          ) SELECT t.organization_id FROM thing t \
-         UNION SELECT g.grantee_organization_id FROM thing t \
-           JOIN grants g ON g.resource_id IN (t.id, t.container_id, t.outer_id) WHERE g.grantee_organization_id IS NOT NULL"
+         UNION SELECT g.grantee_organization_id FROM around a JOIN grants g ON g.resource_id = a.id \
+           WHERE g.grantee_organization_id IS NOT NULL"
 }
 
 impl Sight {

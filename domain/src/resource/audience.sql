@@ -19,7 +19,8 @@ WITH thing AS MATERIALIZED (
 ), seen AS MATERIALIZED (
   SELECT * FROM unnest(:seen_organizations, :seen_roles) AS s (organization_id, role)
 ), ranges AS MATERIALIZED (
-  SELECT DISTINCT s.organization_id, k.role, p.projects, b.apps
+  SELECT DISTINCT s.organization_id, k.role, p.projects, b.apps,
+    :sees_all OR EXISTS (SELECT FROM seen v WHERE v.organization_id = s.organization_id AND v.role = k.role) AS is_seen
   FROM thing
   CROSS JOIN LATERAL (
     SELECT thing.organization_id,
@@ -32,14 +33,15 @@ WITH thing AS MATERIALIZED (
   CROSS JOIN unnest(ARRAY[false, true]) AS b (apps)
   WHERE (s.everyone OR k.role IN ('owner', 'admin') OR NOT s.holds AND (k.role <> 'viewer' OR :at_least <= 1)
       AND CASE thing.kind WHEN 'app' THEN b.apps ELSE access_rank(p.projects) >= :at_least END)
-    AND (:sees_all OR EXISTS (SELECT FROM seen v WHERE v.organization_id = s.organization_id AND v.role = k.role))
+    -- Of an organization that the actor doesn't see, there may be members whom they see elsewhere.
+    AND (NOT s.holds OR :sees_all OR EXISTS (SELECT FROM seen v WHERE v.organization_id = s.organization_id AND v.role = k.role))
 ), known AS (
   SELECT k.user_id FROM (
     SELECT f.user_id FROM ranges s CROSS JOIN LATERAL (
-      SELECT m.user_id FROM members m
-      WHERE m.organization_id = s.organization_id AND m.role = s.role AND m.shared_projects = s.projects
-        AND m.shared_apps = s.apps AND m.status = 'active' AND m.user_id > :after_known
-      ORDER BY m.user_id LIMIT :most) f
+      SELECT p.user_id FROM members p
+      WHERE p.organization_id = s.organization_id AND p.role = s.role AND p.shared_projects = s.projects
+        AND p.shared_apps = s.apps AND p.status = 'active' AND p.user_id > :after_known AND (s.is_seen OR {is_seen})
+      ORDER BY p.user_id LIMIT :most) f
     UNION ALL
     SELECT f.user_id FROM (SELECT DISTINCT s.team_id FROM shared s WHERE s.team_id IS NOT NULL) t CROSS JOIN LATERAL (
       SELECT p.user_id FROM team_members p

@@ -1,5 +1,6 @@
 //! Collections: resources that people gather from anywhere in the organization (R73).
 
+use diesel::dsl::count_star;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use serde_json::json;
@@ -72,6 +73,22 @@ pub async fn add_to_collection(
                     limits::MAX_COLLECTION_ITEMS
                 );
                 return Err(Error::refused(Code::TooMany, "collectionId", message));
+            }
+            // The resources are locked, so that nobody else adds them to a collection meanwhile.
+            let crowded: Option<ResourceId> = collection_items::table
+                .filter(collection_items::resource_id.eq_any(&ids))
+                .group_by(collection_items::resource_id)
+                .having(count_star().gt(limits::MAX_COLLECTIONS_OF_ITEM))
+                .select(collection_items::resource_id)
+                .first(&mut **transaction)
+                .await
+                .optional()?;
+            if let Some(id) = crowded {
+                let message = format!(
+                    "{id} is in {} collections already; take it out of one of them first",
+                    limits::MAX_COLLECTIONS_OF_ITEM
+                );
+                return Err(Error::refused(Code::TooMany, "resourceIds", message));
             }
             let event = event(actor, &collection, AuditAction::CollectionItemsAdded, "added to a collection", &ids);
             audit::record(transaction, [event]).await?;

@@ -100,6 +100,17 @@ pub async fn delete_all(database: &Database, actor: &Actor, named: &[ResourceRef
 }
 
 statement! {
+    /// What lies in these resources, at any depth, with themselves.
+    struct Tree<'a> {
+        roots: Array<SqlUuid> = &'a [ResourceId],
+        most: BigInt = i64,
+    } = "WITH RECURSIVE tree AS ( \
+           SELECT id FROM unnest(:roots) AS root (id) \
+           UNION SELECT r.id FROM tree JOIN resources r ON r.container_id = tree.id) \
+         SELECT id FROM tree LIMIT :most"
+}
+
+statement! {
     /// What lies in the containers, and isn't one of these resources, locked.
     struct LockContents<'a> {
         containers: Array<SqlUuid> = &'a [ResourceId],
@@ -113,9 +124,18 @@ statement! {
 
 /// What lies in the resources besides themselves, at any depth, locked. At most two containers lie above a resource.
 async fn contents_of(transaction: &mut Transaction, containers: &[Resource]) -> Result<Vec<Resource>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = SqlUuid)]
+        id: ResourceId,
+    }
     let mut known: Vec<ResourceId> = containers.iter().map(|resource| resource.id).collect();
-    // Nothing is put into them from here on.
-    lock_all(transaction, &known).await?;
+    // Everything is locked at once, in the order in which others lock resources. Nothing is put into what is locked.
+    // With twice the limit, it is clear that they are too many.
+    let most = 2 * limits::MAX_DELETED_CONTENTS;
+    let tree: Vec<Row> = Tree { roots: &known, most }.query().load(&mut **transaction).await?;
+    let tree: Vec<ResourceId> = tree.into_iter().map(|row| row.id).collect();
+    lock_all(transaction, &tree).await?;
     let mut contents: Vec<Resource> = Vec::new();
     let mut above = known.clone();
     for _ in 0..2 {

@@ -10,7 +10,7 @@ use diesel_async::RunQueryDsl;
 use serde_json::{Value, json};
 
 use crate::account::new_account;
-use crate::account::reserved_name::{self, Holder};
+use crate::account::reserved_name::{self, Holder, NameChange, NameKind};
 use crate::account::user::{self, User};
 use crate::authority::access;
 use crate::authority::actor::Actor;
@@ -236,7 +236,7 @@ async fn write(
     let existing: Vec<Existing> = lock.query().load(&mut **transaction).await?;
     let at = now(transaction).await?;
     let plan = plan(items, parsed, &existing, at)?;
-    let mut events = update(transaction, actor, items, parsed, &plan).await?;
+    let mut events = update(transaction, actor, items, parsed, &plan, at).await?;
     events.extend(insert(transaction, actor, items, parsed, &plan, at).await?);
     let ids: Vec<UserId> = plan.iter().map(Planned::id).collect();
     let found: HashMap<UserId, User> =
@@ -337,6 +337,7 @@ async fn update(
     items: &[UserUpsert],
     parsed: &[Parsed],
     plan: &[Planned<'_>],
+    at: DateTime<Utc>,
 ) -> Result<Vec<NewEvent>> {
     let mut changes = UpdateAll {
         ids: Vec::new(),
@@ -379,20 +380,28 @@ async fn update(
         let ids: Vec<UserId> = copied.iter().map(|before| before.id).collect();
         access::lock_memberships(transaction, &ids).await?;
     }
+    let (mut positions, mut changed_names) = (Vec::new(), Vec::new());
+    for (position, (parsed, planned)) in parsed.iter().zip(plan).enumerate() {
+        if let (Planned::Update(before), Some(username)) = (planned, &parsed.username)
+            && *username != before.username
+        {
+            positions.push(position);
+            let (from, to) = (Some(before.username.as_str()), Some(username.as_str()));
+            changed_names.push(NameChange { holder: Holder::Account(before.id), from, to });
+        }
+    }
+    let refused = reserved_name::change_all(transaction, NameKind::Username, &changed_names, at).await?;
+    ItemRefusals::at(LIST, &positions, refused)?.none()?;
     for ((item, parsed), planned) in items.iter().zip(parsed).zip(plan) {
         let Planned::Update(before) = planned else { continue };
         let username = parsed.username.clone().unwrap_or_else(|| before.username.clone());
-        if username != before.username {
-            let (from, to) = (before.username.as_str(), username.as_str());
-            reserved_name::change(transaction, Holder::Account(before.id), Some(from), Some(to)).await?;
-        }
         let name = parsed.name.clone().unwrap_or_else(|| before.name.clone());
         if name != before.name {
             renamed.ids.push(before.personal_organization_id);
             renamed.names.push(name.clone());
         }
         let email = parsed.email.clone().unwrap_or_else(|| before.email.clone());
-        events.push(changed(actor, parsed, before, item));
+        events.extend(changed(actor, parsed, before, item));
         changes.ids.push(before.id);
         changes.external_ids.push(item.external_id.clone());
         changes.folded_emails.push(email.folded());
@@ -431,12 +440,18 @@ fn is_copied(parsed: &Parsed, before: &Existing) -> bool {
         || parsed.email.as_ref().is_some_and(|new| *new != before.email)
 }
 
-fn changed(actor: &Actor, parsed: &Parsed, before: &Existing, item: &UserUpsert) -> NewEvent {
-    let fields = changed_fields(item, parsed, before);
-    NewEvent::by(actor, before.personal_organization_id, AuditAction::UserProfileUpdated, before.id)
-        .summary(format!("changed {}", fields.join(", ")))
-        .about(before.id)
-        .with(json!({ "fields": fields }))
+fn changed(actor: &Actor, parsed: &Parsed, before: &Existing, item: &UserUpsert) -> Vec<NewEvent> {
+    let event = |action| NewEvent::by(actor, before.personal_organization_id, action, before.id).about(before.id);
+    let (email, profile): (Vec<&str>, Vec<&str>) =
+        changed_fields(item, parsed, before).into_iter().partition(|field| *field == "email");
+    let email =
+        (!email.is_empty()).then(|| event(AuditAction::UserEmailChanged).summary("gave the account another address"));
+    let profile = (!profile.is_empty()).then(|| {
+        event(AuditAction::UserProfileUpdated)
+            .summary(format!("changed {}", profile.join(", ")))
+            .with(json!({ "fields": profile }))
+    });
+    email.into_iter().chain(profile).collect()
 }
 
 async fn insert(
