@@ -24,6 +24,8 @@ use crate::graphql::{Forms, Unreadable, code_name};
 const BATCH_BYTES: usize = 4 * limits::BODY;
 /// How many lines are read ahead.
 const READ_AHEAD: usize = 16;
+/// The mark of UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 /// How often the command says how far it is.
 const PROGRESS: Duration = Duration::from_secs(2);
 
@@ -91,6 +93,10 @@ fn read(file: PathBuf) -> anyhow::Result<mpsc::Receiver<std::io::Result<Line>>> 
     let (send, lines) = mpsc::channel(READ_AHEAD);
     let mut source = BufReader::new(source);
     let read = move || {
+        // Some editors begin files so.
+        if source.fill_buf().is_ok_and(|start| start.starts_with(BYTE_ORDER_MARK)) {
+            source.consume(BYTE_ORDER_MARK.len());
+        }
         while let Some(line) = next_line(&mut source).transpose() {
             let is_last = line.is_err();
             if send.blocking_send(line).is_err() || is_last {

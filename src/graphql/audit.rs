@@ -43,11 +43,12 @@ impl AuditEvent {
         request(context).actor().is_some_and(|actor| self.0.is_in_feed_of(actor))
     }
 
-    /// A person whom the event names, unless the viewer may not know them.
+    /// A person whom the event names, unless the viewer may not know them. Keys that see no people get the id alone.
     async fn person(&self, context: &Context<'_>, id: Option<UserId>) -> async_graphql::Result<Option<User>> {
         match id {
             Some(id) if !self.is_in_viewers_feed(context) => User::if_known(context, id).await,
-            id => User::load_optional(context, id).await,
+            Some(id) => User::for_keys(context, id).await.map(Some),
+            None => Ok(None),
         }
     }
 }

@@ -61,25 +61,24 @@ impl Mutation {
     async fn once(&self, context: &Context<'_>, request: &Arc<RepeatableRequest>) -> ServerResult<Option<Value>> {
         let failed = |error: Error| context.set_error_path(top_level(error).into_server_error(context.item.pos));
         let name = context.item.node.response_key().node.as_str();
-        match known(context, request, name).await.map_err(failed)? {
-            Known::Answer(answer) => read(&answer).map(Some).map_err(failed),
-            Known::Refused(step) => step.run(self.0.resolve_field(context)).await,
-            Known::Nothing(step) => {
-                let answer = step.run(self.0.resolve_field(context)).await;
-                if step.was_overtaken() {
-                    return match known(context, request, name).await.map_err(failed)? {
-                        Known::Answer(answer) => read(&answer).map(Some).map_err(failed),
-                        Known::Refused(_) | Known::Nothing(_) => answer,
-                    };
-                }
-                if let Ok(Some(value)) = &answer
-                    && let Some(text) = written(context, value)
-                    && let Err(error) = keep(context, &step, &text).await
-                {
-                    tracing::error!(error = &error as &dyn std::error::Error, "the answer of a mutation isn't kept");
-                }
-                answer
+        loop {
+            let step = match known(context, request, name).await.map_err(failed)? {
+                Known::Answer(answer) => return read(&answer).map(Some).map_err(failed),
+                Known::Refused(step) => return step.run(self.0.resolve_field(context)).await,
+                Known::Nothing(step) => step,
+            };
+            let answer = step.run(self.0.resolve_field(context)).await;
+            if step.was_overtaken() {
+                // Something else was carried out under the key meanwhile. Whether it is the same request is known now.
+                continue;
             }
+            if let Ok(Some(value)) = &answer
+                && let Some(text) = written(context, value)
+                && let Err(error) = keep(context, &step, &text).await
+            {
+                tracing::error!(error = &error as &dyn std::error::Error, "the answer of a mutation isn't kept");
+            }
+            return answer;
         }
     }
 }

@@ -241,7 +241,7 @@ impl Part {
         if answer.data == Value::Null && answer.errors.iter().any(is_its_own) {
             return Self::Failed(answer.errors.clone());
         }
-        match write(answer, Some(&answer.data)) {
+        match write(answer, Some(&answer.data), false) {
             Ok(body) => Self::Next(body),
             Err(refusal) => Self::Failed(vec![refusal.into_error()]),
         }
@@ -603,7 +603,8 @@ fn respond(media_type: MediaType, operation: Operation, answer: Answer) -> Respo
     let no_data = answer.data == Value::Null;
     // Only execution errors have a path, since they belong to a field.
     let not_executed = no_data && !answer.errors.is_empty() && answer.errors.iter().all(|error| error.path.is_empty());
-    let body = match write(&answer, Some(&answer.data).filter(|_| !not_executed)) {
+    let is_carried_out = operation.kind == "mutation" && !not_executed;
+    let body = match write(&answer, Some(&answer.data).filter(|_| !not_executed), is_carried_out) {
         Ok(body) => body,
         Err(refusal) => return refusal.into_response(media_type),
     };
@@ -630,16 +631,23 @@ fn respond(media_type: MediaType, operation: Operation, answer: Answer) -> Respo
     response
 }
 
-/// Writes an answer with this data as JSON.
-fn write(answer: &Answer, data: Option<&Value>) -> Result<Vec<u8>, Refusal> {
+/// Writes an answer with this data as JSON. `is_carried_out` says whether it is that of a mutation that was executed.
+fn write(answer: &Answer, data: Option<&Value>, is_carried_out: bool) -> Result<Vec<u8>, Refusal> {
     let mut body = Bounded(Vec::new());
     let content = AnswerBody { errors: &answer.errors, data, extensions: &answer.extensions };
     match serde_json::to_writer(&mut body, &content) {
         Ok(()) => Ok(body.0),
-        Err(error) if error.is_io() => Err(Refusal::bad_request(format!(
-            "The answer is larger than {} MB: ask for fewer fields or smaller pages.",
-            limits::ANSWER / (1024 * 1024)
-        ))),
+        Err(error) if error.is_io() => {
+            let megabytes = limits::ANSWER / (1024 * 1024);
+            Err(Refusal::bad_request(match is_carried_out {
+                true => format!(
+                    "This was carried out, but its answer is larger than {megabytes} MB. Don't send it again: query what it changed."
+                ),
+                false => {
+                    format!("The answer is larger than {megabytes} MB: ask for fewer fields or smaller pages.")
+                }
+            }))
+        }
         Err(_) => {
             Err(Refusal { code: "INTERNAL", ..Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal error.") })
         }

@@ -240,7 +240,13 @@ async fn identify(app: &App, credentials: &Credentials) -> Result<Actor, Unident
     match authenticate(app, credentials).await {
         Ok(actor) => Ok(actor),
         Err(Error::Unauthenticated) => {
-            let message = "the credentials are unknown, expired or revoked; sign in again";
+            let message = match credentials.on_behalf_of {
+                None => "the credentials are unknown, expired or revoked; sign in again",
+                Some(_) => {
+                    "nobody acts on this person's behalf: the platform key is unknown, expired or revoked, it lacks the \
+                     scope ACT_FOR_USERS, or no account that may act has this id"
+                }
+            };
             Err(unidentified(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", message))
         }
         Err(error @ Error::Unavailable(_)) => {
