@@ -494,6 +494,29 @@ fn report(what: &str, times: &[f64]) {
     );
 }
 
+// R34: a chunk of a cascade reads and sorts no more than it moves, however much is left.
+#[tokio::test]
+async fn a_chunk_of_a_cascade_reads_no_more_than_it_moves() {
+    let mut app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    for kind in ["document", "volume"] {
+        give(&app, &team, &ada, kind, 12_000).await;
+    }
+    tidy(&app).await;
+    Plans::explain(&mut app).await;
+    let departure = team.remove(&ada).await;
+    app.start_worker();
+    let (_, plans) = Plans::of(&app).during(app.completed(&team, &departure)).await;
+    let chunks: Vec<_> = plans.iter().filter(|(statement, _)| statement.contains("WITH chunk AS")).collect();
+    assert!(chunks.len() >= 24, "{}", chunks.len());
+    for (statement, plan) in chunks {
+        let problems = too_much(plan, 5_000);
+        assert!(problems.is_empty(), "{problems:?}: {statement}");
+    }
+    app.finish().await;
+}
+
 /// `make bench-size`: what a cascade of a fifth of an organization does to it, against a plain UPDATE, and killed at
 /// random.
 #[tokio::test]

@@ -282,7 +282,7 @@ async fn move_chunk(
     let asked = MoveChunk {
         organization_id: departure.organization_id,
         leaver_id: departure.user_id,
-        kinds: vec![kind],
+        kind,
         new_owner_id: context.new_owner,
         owned_until: context.owned_until,
         after,

@@ -1,3 +1,5 @@
+-- The rows are updated by a list of their ids. Joined with the chunk, of whose size the planner knows nothing, they might be
+-- looked for in the whole table.
 WITH chunk AS MATERIALIZED (
   SELECT locked.*, row_number() OVER () AS number
   FROM (
@@ -5,7 +7,7 @@ WITH chunk AS MATERIALIZED (
     ORDER BY r.id LIMIT :most FOR NO KEY UPDATE
   ) locked
 ), moved AS (
-  UPDATE resources r SET {change} FROM chunk c WHERE r.id = c.id
+  UPDATE resources r SET {change} WHERE r.id = ANY (ARRAY(SELECT id FROM chunk))
 ), written AS (
   INSERT INTO resource_moves (id, organization_id, departure_id, resource_id, resource_kind, resource_name, from_id, to_id,
     moved_at, container_id, visibility)

@@ -14,7 +14,7 @@ use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{MemberId, OrganizationId, UserId};
 use crate::base::limits;
 use crate::base::sql::{Statements, parameters, statement};
-use crate::departure::cascade_statement::{ENDING_GRANTS, concerned};
+use crate::departure::cascade_statement::{ENDING_GRANTS, OF_KINDS, concerned};
 use crate::departure::{DepartureKind, DepartureStep, owner};
 use crate::event::webhook;
 use crate::membership::member::{self, Member};
@@ -197,7 +197,7 @@ parameters! {
 }
 
 fn owned_text(step: &DepartureStep) -> String {
-    let theirs = concerned(*step);
+    let theirs = concerned(*step, OF_KINDS);
     format!(
         "SELECT (SELECT count(*) FROM (SELECT FROM resources r WHERE {theirs} LIMIT :most) theirs) AS count, \
          ARRAY(SELECT r.name FROM resources r WHERE {theirs} ORDER BY r.id LIMIT :examples) AS examples"
