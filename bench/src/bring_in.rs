@@ -177,7 +177,7 @@ impl Workshop<'_> {
     /// Sends a mutation once for each of the inputs.
     async fn send(&self, key: &str, mutation: &str, input: &str, inputs: Vec<Value>) -> anyhow::Result<()> {
         let query = format!(
-            "mutation($input: {input}!) {{ {mutation}(input: $input) {{ results {{ outcome }} userErrors {{ path message }} }} }}"
+            "mutation($input: {input}!) {{ {mutation}(input: $input) {{ results {{ outcome }} userErrors {{ field message }} }} }}"
         );
         let (key, count) = (key.to_owned(), u64::try_from(inputs.len())?);
         let request = move |number: u64| {
