@@ -26,6 +26,7 @@ QUICK := invitation::accepting_makes_the_account_and_the_membership \
 	sign_in::a_link_signs_in_once \
 	pages::the_form_accepts
 TARGET := $(or $(CARGO_TARGET_DIR),target)
+ISSUER := tests/issuer/node_modules/.package-lock.json
 NODE_MODULES := clients/typescript/node_modules/.package-lock.json
 VENV := $(TARGET)/clients/venv
 PYTHON := $(VENV)/bin/python
@@ -41,7 +42,7 @@ run: postgres ## Run everything on this machine: PostgreSQL, API, worker, playgr
 	cargo run
 
 .PHONY: test
-test: node-and-python postgres browser faketime pgbouncer locales ## Format, lints and every test; what CI runs
+test: node-and-python postgres browser faketime pgbouncer locales issuer ## Format, lints and every test; what CI runs
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo build --workspace --all-targets
@@ -116,6 +117,13 @@ $(VENV)/.complete: clients/python/requirements.txt | node-and-python
 	rm -rf $(VENV)
 	python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	touch $@
+
+.PHONY: issuer
+issuer: $(ISSUER)
+
+$(ISSUER): tests/issuer/package.json tests/issuer/package-lock.json | node-and-python
+	npm --prefix tests/issuer ci --no-audit --no-fund
 	touch $@
 
 .PHONY: node-and-python

@@ -3,6 +3,7 @@
 mod admin;
 mod graphql;
 mod http;
+mod issuers;
 
 use std::io::Write as _;
 use std::net::SocketAddr;

@@ -498,7 +498,8 @@ impl InvitationMutation {
         let new = NewSession::random(request.user_agent.as_deref()).map_err(top_level)?;
         let outcome = answering::accept(database(context), request.actor(), &command, &new, request.client).await;
         if let Ok(answering::AcceptedMembership { member, session: Some(session_id), .. }) = &outcome {
-            request.becomes(Actor::User { user_id: member.user_id, session_id: *session_id, suspended: false });
+            let (user_id, session_id) = (member.user_id, *session_id);
+            request.becomes(Actor::User { user_id, session_id, until: None, suspended: false });
         }
         Payload::of(outcome, |accepted| AcceptInvitationPayload {
             member: Some(Member(accepted.member)),

@@ -17,6 +17,7 @@ mod field_task;
 mod grant;
 mod id;
 mod idempotency;
+mod identity;
 mod import;
 mod invitation;
 mod join_code;
@@ -84,6 +85,7 @@ pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
 #[graphql(name = "Mutation")]
 pub struct Mutations(
     session::SessionMutation,
+    identity::IdentityMutation,
     viewer::ViewerMutation,
     user_upsert::UserUpsertMutation,
     account_management::AccountManagementMutation,

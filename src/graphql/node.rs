@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use async_graphql::{Context, ID, Interface};
 use diesel_async::AsyncPgConnection;
-use rollcall_domain::account::{api_key, platform_key, session, user};
+use rollcall_domain::account::{api_key, identity, platform_key, session, user};
 use rollcall_domain::authority::actor::Actor;
 use rollcall_domain::authority::{audit, visibility};
 use rollcall_domain::base::id::{
-    ApiKeyId, AuditEventId, CollaboratorId, DepartureId, GrantId, GrantInvitationId, InvitationId, JoinCodeId,
-    MemberId, OrganizationId, PlatformKeyId, ResourceId, ResourceMoveId, RunId, SessionId, ShareLinkId, TeamId,
-    TransferId, TypedId, UserId, WebhookDeliveryId, WebhookId, parse_any, shown,
+    ApiKeyId, AuditEventId, CollaboratorId, DepartureId, GrantId, GrantInvitationId, IdentityId, InvitationId,
+    JoinCodeId, MemberId, OrganizationId, PlatformKeyId, ResourceId, ResourceMoveId, RunId, SessionId, ShareLinkId,
+    TeamId, TransferId, TypedId, UserId, WebhookDeliveryId, WebhookId, parse_any, shown,
 };
 use rollcall_domain::base::limits;
 use rollcall_domain::departure::receipt;
@@ -27,6 +27,7 @@ use super::context::{Loaders, loaders, request};
 use super::departure::{Departure, ResourceMove};
 use super::error::{bad_request, top_level};
 use super::grant::{Grant, GrantInvitation};
+use super::identity::Identity;
 use super::invitation::Invitation;
 use super::join_code::JoinCode;
 use super::loading::Loader;
@@ -54,6 +55,8 @@ pub enum Node {
     User(User),
     /// A session of the viewer.
     Session(Session),
+    /// A sign-in of the viewer at an issuer.
+    Identity(Identity),
     /// An API key of the viewer, or a service key that they may manage.
     ApiKey(ApiKey),
     /// A platform key, for staff.
@@ -155,6 +158,11 @@ async fn of_kind(
             let Some((user_id, _)) = actor.session() else { return Ok(Vec::new()) };
             let found = session::by_ids(connection, user_id, &typed(uuids)).await?;
             nodes(found, |session| session.id, |session| Node::Session(Session::of(actor, session)))
+        }
+        IdentityId::PREFIX => {
+            let Some((user_id, _)) = actor.session() else { return Ok(Vec::new()) };
+            let found = identity::by_ids(connection, user_id, &typed(uuids)).await?;
+            nodes(found, |identity| identity.id, |identity| Node::Identity(Identity(identity)))
         }
         ApiKeyId::PREFIX => {
             let found = api_key::visible_to(connection, actor, &typed(uuids)).await?;

@@ -2,7 +2,7 @@
 
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use diesel_async::AsyncPgConnection;
-use rollcall_domain::account::{api_key, profile, session, user};
+use rollcall_domain::account::{api_key, identity, profile, session, user};
 use rollcall_domain::authority::actor::Actor;
 use rollcall_domain::authority::platform::Within;
 use rollcall_domain::base::id::{OrganizationId, UserId};
@@ -21,6 +21,7 @@ use super::connection::{forward, total};
 use super::context::{actor, connection, database, request};
 use super::error::{Payload, UserError, payload, top_level, unauthenticated};
 use super::id::Id;
+use super::identity::Identity;
 use super::invitation::{Invitation, InvitationConnection};
 use super::member::{Member, MemberConnection};
 use super::organization::Organization;
@@ -212,6 +213,15 @@ impl Viewer {
         let page = session::list(&mut connection, self.id(), &forward(first, after)).await.map_err(top_level)?;
         let total = total(context, session::count(&mut connection, self.id())).await?;
         Ok(SessionConnection::new(page.map(|session| Session::of(&self.actor, session)), total))
+    }
+
+    /// By which issuers the viewer signs in, oldest first. There is at most one for each issuer; none for API keys.
+    async fn identities(&self, context: &Context<'_>) -> async_graphql::Result<Vec<Identity>> {
+        if self.actor.session().is_none() {
+            return Ok(Vec::new());
+        }
+        let found = identity::list(&mut *connection(context).await?, self.id()).await.map_err(top_level)?;
+        Ok(found.into_iter().map(Identity).collect())
     }
 }
 

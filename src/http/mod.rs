@@ -23,6 +23,7 @@ mod websocket;
 #[cfg(test)]
 pub use playground::TABS;
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +54,7 @@ use tower::Layer;
 use tracing::Instrument as _;
 
 use crate::graphql::{Hub, Request as GraphqlRequest, Schema, UNAVAILABLE, asked_by, schema, sdl};
+use crate::issuers::Issuers;
 use admission::Admission;
 use client::Client;
 use graphql::{MediaType, Part, RequestLimits};
@@ -77,6 +79,8 @@ pub struct App {
     allowed_origins: Arc<Vec<String>>,
     /// The URL by which people reach the service.
     public_url: Arc<PublicUrl>,
+    /// The issuers whose tokens are accepted.
+    issuers: Arc<Issuers>,
 }
 
 /// Whether /mail shows emails, which are then files: only without an SMTP server, and only if the service is local.
@@ -105,6 +109,7 @@ fn router(
         trusted_proxies,
         allowed_origins: Arc::new(origins.clone()),
         public_url: public_url.clone(),
+        issuers: Arc::new(Issuers::new(settings.issuers()?)?),
     };
     let graphql_path = Route::Graphql.path();
     // Not all clients follow redirects, so the path with a slash is a route, too.
@@ -223,20 +228,21 @@ fn user_agent(headers: &HeaderMap) -> Option<String> {
 struct Unidentified {
     status: StatusCode,
     code: &'static str,
-    message: &'static str,
+    message: Cow<'static, str>,
     retry_after: Option<Duration>,
 }
 
 impl Unidentified {
     /// The same as the end of a subscription.
     fn part(&self) -> Part {
-        Part::failed(self.code, self.message, self.retry_after)
+        Part::failed(self.code, &self.message, self.retry_after)
     }
 }
 
 /// Finds out whose token it is.
 async fn identify(app: &App, credentials: &Credentials) -> Result<Actor, Unidentified> {
-    let unidentified = |status, code, message| Unidentified { status, code, message, retry_after: None };
+    let unidentified =
+        |status, code, message| Unidentified { status, code, message: Cow::Borrowed(message), retry_after: None };
     match authenticate(app, credentials).await {
         Ok(actor) => Ok(actor),
         Err(Error::Unauthenticated) => {
@@ -248,6 +254,12 @@ async fn identify(app: &App, credentials: &Credentials) -> Result<Actor, Unident
                 }
             };
             Err(unidentified(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", message))
+        }
+        // Somebody whom an issuer signs in, but who can't sign in here.
+        Err(Error::Refused(refusals)) => {
+            let message = refusals.into_iter().next().map(|refusal| Cow::Owned(refusal.message)).unwrap_or_default();
+            let refused = unidentified(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", "");
+            Err(Unidentified { message, ..refused })
         }
         Err(error @ Error::Unavailable(_)) => {
             log::unavailable(&error, 1);
@@ -288,10 +300,10 @@ async fn answer(State(app): State<App>, Client(client): Client, request: Request
         (credentials, on_behalf_of) => {
             let token = credentials.and_then(|credentials| credentials.to_str().ok()).and_then(bearer_token);
             let token = token.unwrap_or_default().to_owned().into();
-            match identify(&app, &Credentials { token, on_behalf_of }).await {
+            match identify(&app, &Credentials { token, on_behalf_of, user_agent: user_agent(headers) }).await {
                 Ok(actor) => Some(actor),
                 Err(Unidentified { status, code, message, retry_after }) => {
-                    return refuse(status, code, message, retry_after);
+                    return refuse(status, code, &message, retry_after);
                 }
             }
         }
@@ -359,6 +371,8 @@ struct Credentials {
     token: SecretString,
     /// For whom the token's key acts.
     on_behalf_of: Option<OnBehalfOf>,
+    /// The client's User-Agent.
+    user_agent: Option<String>,
 }
 
 /// For whom a platform key acts, or why the header can't be read.
@@ -394,7 +408,10 @@ async fn authenticate(app: &App, credentials: &Credentials) -> rollcall_domain::
             return Ok(Actor::Staff { name: staff.name.clone() });
         }
     }
-    authentication::authenticate(&app.database, token).await
+    match app.issuers.authenticate(&app.database, token, credentials.user_agent.as_deref()).await? {
+        Some(actor) => Ok(actor),
+        None => authentication::authenticate(&app.database, token).await,
+    }
 }
 
 /// Compares in constant time, so that the time doesn't reveal where two texts differ.

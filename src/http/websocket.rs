@@ -336,7 +336,8 @@ impl Connection {
             let reason = r#"Forbidden: send {"Authorization": "Bearer <token>"} as the payload of connection_init"#;
             return Err(forbidden(reason).into());
         };
-        let credentials = Credentials { token, on_behalf_of: self.on_behalf_of.clone() };
+        let (on_behalf_of, user_agent) = (self.on_behalf_of.clone(), self.user_agent.clone());
+        let credentials = Credentials { token, on_behalf_of, user_agent };
         let actor = match identify(&self.app, &credentials).await {
             Ok(actor) => actor,
             Err(Unidentified { status: StatusCode::UNAUTHORIZED, message, .. }) => {

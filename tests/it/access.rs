@@ -107,7 +107,16 @@ const MUTATIONS: &[(For, &[&str])] = &[
     (For::Runner, &["reportRun"]),
     (For::Reporters, &["reportUsage"]),
     // A project is offered to the owner.
-    (For::Owner, &["transferOwnership", "deleteOrganization", "acceptProjectTransfer", "declineProjectTransfer"]),
+    (
+        For::Owner,
+        &[
+            "transferOwnership",
+            "deleteOrganization",
+            "acceptProjectTransfer",
+            "declineProjectTransfer",
+            "unlinkIdentity",
+        ],
+    ),
     (
         For::Staff,
         &[
@@ -452,7 +461,7 @@ async fn what_one_may_not_know_of_is_answered_as_if_it_were_not_there() {
     let cast = Cast::new(&app, &world.team).await;
     let other = app.sign_up("other@example.org").await;
     let organization = other.found("Other").await;
-    let foreign = foreign_ids(&other, &organization).await;
+    let foreign = foreign_ids(&app, &other, &organization).await;
     let read = json!({ "organizationId": organization, "name": "reader", "scope": "READ" });
     let foreign_reader = app.client(&text(&other.ok("createApiKey", read, "secret").await["secret"]));
     let outsiders = [
@@ -591,7 +600,7 @@ const FIELDS: &[(&str, Seen, &str)] = &[
         "Viewer",
         Seen::Oneself,
         "user email memberships personalOrganization activeOrganization needsOrganization defaultBillTo billableOrganizations \
-         invitations resources apiKeys sessions incomingTransfers",
+         invitations resources apiKeys sessions incomingTransfers identities",
     ),
     ("Query", Seen::Oneself, "viewer"),
     ("Query", Seen::Reached, "node nodes organization access invitation resource"),
@@ -606,6 +615,7 @@ const FIELDS: &[(&str, Seen, &str)] = &[
     // Who sees one of these sees all of it.
     ("ApiKey", Seen::Oneself, "id name prefix scope organization createdBy service createdAt lastUsedAt expiresAt"),
     ("Session", Seen::Oneself, "id createdAt lastSeenAt expiresAt current userAgent"),
+    ("Identity", Seen::Oneself, "id issuer subject email createdAt lastUsedAt"),
     (
         "AuditEvent",
         Seen::Leaders,
@@ -790,6 +800,7 @@ async fn every_field_shows_itself_to_whom_it_is_for() {
     let things: Vec<(&str, String, Vec<Who>)> = vec![
         ("ApiKey", first(&found["viewer"]["apiKeys"]), owner.to_vec()),
         ("Session", first(&found["viewer"]["sessions"]), vec![Who::Owner]),
+        ("Identity", app.identity_of(&team.owner).await, vec![Who::Owner]),
         ("AuditEvent", first(&found["organization"]["auditLog"]), [leaders.as_slice(), &[Who::StaffToken]].concat()),
         ("Departure", cast.departure.clone(), [leaders.as_slice(), &[Who::Leaver]].concat()),
         ("ResourceMove", first(&found["node"]["moves"]), [leaders.as_slice(), &[Who::Leaver]].concat()),
@@ -987,7 +998,7 @@ async fn a_key_shows_nothing_beyond_its_organization() {
          viewer { email needsOrganization memberships { totalCount nodes { organization { id name } } } activeOrganization { id } \
          defaultBillTo { name } billableOrganizations { name } invitations { totalCount nodes { id } } resources { nodes { name } } \
          ofOther: resources(organizationId: $id) { nodes { name } } apiKeys { totalCount nodes { name } } sessions { totalCount nodes { id } } \
-         incomingTransfers { totalCount nodes { id } } } }";
+         incomingTransfers { totalCount nodes { id } } identities { id } } }";
     let variables = json!({ "ids": ids, "id": team.id, "slug": "acme-genomics" });
     for deleted in [false, true] {
         if deleted {
@@ -1011,6 +1022,7 @@ async fn a_key_shows_nothing_beyond_its_organization() {
         for list in ["invitations", "sessions", "incomingTransfers"] {
             assert_eq!(viewer[list], json!({ "totalCount": 0, "nodes": [] }), "{list}");
         }
+        assert_eq!(viewer["identities"], json!([]));
         assert_eq!(viewer["apiKeys"], json!({ "totalCount": 1, "nodes": [{ "name": "key" }] }));
         for list in ["resources", "ofOther"] {
             assert_eq!(viewer[list], json!({ "nodes": [] }), "{list}");

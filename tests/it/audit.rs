@@ -95,6 +95,10 @@ impl<'a> World<'a> {
                     .await;
                 (owner, json!({ "id": key["apiKey"]["id"] }))
             }
+            "unlinkIdentity" => {
+                let id = self.app.identity_of(&owner).await;
+                (owner, json!({ "id": id }))
+            }
             "switchOrganization" => (owner, json!({ "organizationId": team })),
             "createOrganization" => (owner, json!({ "name": self.fresh("Other") })),
             "updateOrganization" => {

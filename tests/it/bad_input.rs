@@ -83,7 +83,7 @@ async fn bad_input_is_told_and_changes_nothing() {
     // Another organization with one of everything.
     let other = app.sign_up("other@example.org").await;
     let other_organization = other.found("Other").await;
-    let foreign = foreign_ids(&other, &other_organization).await;
+    let foreign = foreign_ids(&app, &other, &other_organization).await;
     let mut problems = Vec::new();
     for mutation in schema::mutations() {
         let input_type = format!("{}{}Input", mutation[..1].to_uppercase(), &mutation[1..]);
@@ -242,7 +242,7 @@ async fn texts_that_cannot_be_stored_find_nothing() {
 pub fn kind_of(mutation: &str, path: &[String], valid: &Value) -> &'static str {
     let kinds = [
         "org", "mem", "inv", "jco", "res", "dep", "key", "ses", "usr", "whk", "whd", "tea", "grt", "gin", "lnk", "trf",
-        "run", "pky",
+        "run", "pky", "idn",
     ];
     // The valid one tells of which kind it is; where none is given, the field does.
     let given = path.iter().fold(valid, |value, part| match part.parse::<usize>() {
@@ -251,6 +251,7 @@ pub fn kind_of(mutation: &str, path: &[String], valid: &Value) -> &'static str {
     });
     let named = match (mutation, path.last().map(String::as_str)) {
         ("signOut", _) => "ses",
+        ("unlinkIdentity", _) => "idn",
         ("rotatePlatformKey" | "revokePlatformKey", _) => "pky",
         ("acceptInvitation" | "declineInvitation", Some("id")) => "inv",
         (_, Some("containerId" | "resourceId" | "workspaceId")) => "res",
@@ -276,7 +277,11 @@ fn with_unknown(valid: &Value) -> Value {
 }
 
 /// One id of each kind, of another organization.
-pub async fn foreign_ids(other: &Client, organization: &str) -> std::collections::BTreeMap<&'static str, String> {
+pub async fn foreign_ids(
+    app: &TestApp,
+    other: &Client,
+    organization: &str,
+) -> std::collections::BTreeMap<&'static str, String> {
     let mut ids = std::collections::BTreeMap::new();
     ids.insert("org", organization.to_owned());
     ids.insert("res", other.create(organization, "PROJECT", "Secret").await);
@@ -305,6 +310,7 @@ pub async fn foreign_ids(other: &Client, organization: &str) -> std::collections
     let shared = other.query(query, json!({ "id": project })).await;
     ids.insert("gin", text(&shared["node"]["grantInvitations"]["nodes"][0]["id"]));
     ids.insert("mem", text(&own["organization"]["viewerMembership"]["id"]));
+    ids.insert("idn", app.identity_of(other).await);
     ids.insert("ses", text(&own["viewer"]["sessions"]["nodes"][0]["id"]));
     ids
 }

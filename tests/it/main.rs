@@ -28,6 +28,7 @@ mod idempotency;
 mod import;
 mod invitation;
 mod invitation_grants;
+mod issuer;
 mod join_code;
 mod limits;
 mod mail_delivery;

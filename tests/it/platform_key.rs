@@ -456,6 +456,7 @@ async fn a_key_acts_for_a_person_with_that_persons_rights() {
         ("changeEmail", json!({ "email": "other@example.org" })),
         ("deleteAccount", json!({ "confirmEmail": "max@example.org" })),
         ("signOut", json!({})),
+        ("unlinkIdentity", json!({ "id": app.identity_of(&member).await })),
         ("updateProfile", json!({ "name": "Other" })),
         ("createOrganization", json!({ "name": "Other" })),
     ] {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const NOT_BUILT: &[&str] = &["R78", "R83"];
 
 fn rules() -> Vec<String> {
-    (1..=91).map(|number| format!("R{number}")).chain((1..=10).map(|number| format!("D{number}"))).collect()
+    (1..=92).map(|number| format!("R{number}")).chain((1..=10).map(|number| format!("D{number}"))).collect()
 }
 
 fn root() -> PathBuf {

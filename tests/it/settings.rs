@@ -212,6 +212,30 @@ fn a_support_address_that_is_none_is_refused() {
     }
 }
 
+// R92: issuers are a list, or a table for each; what nobody could trust is refused by its name.
+#[test]
+fn issuers_that_cannot_be_trusted_are_refused() {
+    let issuer = |url: &str, more: &str| {
+        format!("[[issuer]]\nissuer = \"{url}\"\nname = \"Example\"\naudience = \"rollcall\"\n{more}")
+    };
+    let https = issuer("https://id.example.org", "");
+    for (toml, named) in [
+        ("ROLLCALL_ISSUERS = 'https://id.example.org'\n".to_owned(), "must be a list of issuers"),
+        (issuer("http://id.example.org", ""), "http://id.example.org"),
+        (issuer("https://id.example.org?x", ""), "https://id.example.org?x"),
+        (format!("{https}{https}"), "named twice"),
+        (issuer("https://id.example.org", "audiences = 1\n"), "audiences"),
+        (
+            "[[issuer]]\nissuer = \"https://id.example.org\"\nname = \"Example\"\naudience = \" \"\n".to_owned(),
+            "audience",
+        ),
+        ("[[issuer]]\nissuer = \"https://id.example.org\"\n".to_owned(), "name"),
+    ] {
+        let refusal = refusal(&toml);
+        assert!(refusal.contains("ROLLCALL_ISSUERS") && refusal.contains(named), "{refusal}");
+    }
+}
+
 // R70: rates are JSON, or a table; what no rate can be is refused by its name.
 #[test]
 fn rates_that_are_none_are_refused() {

@@ -9,7 +9,8 @@ use diesel::sql_types::{Array, Binary, Nullable, Text, Timestamptz, Uuid as SqlU
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures_util::join;
 
-use crate::account::{api_key, grant_invitation, platform_key, session};
+use crate::account::identity::{IssuedToken, Recognized};
+use crate::account::{api_key, grant_invitation, identity, platform_key, session};
 use crate::authority::actor::{Actor, ApiKeyScope};
 use crate::authority::membership::MemberStatus;
 use crate::authority::platform::{PlatformActor, PlatformIdentity, PlatformScope, PlatformScopes, Within};
@@ -27,12 +28,7 @@ pub async fn authenticate(database: &Database, token: &str) -> Result<Actor> {
     if token.starts_with(session::TOKEN_PREFIX) {
         let (actor, is_seen_again) = by_session(&mut connection, token).await?;
         drop(connection);
-        if let (true, Some(reach)) = (is_seen_again, actor.reach()) {
-            // Nobody is kept from what they came for by what is shared with them just now.
-            if let Err(error) = grant_invitation::take_up_meanwhile(database, reach.user_id()).await {
-                tracing::warn!(%error, "what was shared with an address could not be taken up; the next request in some minutes tries again");
-            }
-        }
+        take_up_if(database, &actor, is_seen_again).await;
         Ok(actor)
     } else if token.starts_with(api_key::TOKEN_PREFIX) {
         by_api_key(&mut connection, token).await
@@ -42,6 +38,49 @@ pub async fn authenticate(database: &Database, token: &str) -> Result<Actor> {
     } else {
         Err(Error::Unauthenticated)
     }
+}
+
+/// The actor of a token that an issuer has signed (R92). `None` if a session has to be begun for it first, also for
+/// people who are seen for the first time.
+///
+/// # Errors
+///
+/// UNAUTHENTICATED if the identity's session was ended after the token had been issued, or the platform has suspended
+/// the account.
+pub async fn authenticate_issued(database: &Database, token: &IssuedToken) -> Result<Option<Actor>> {
+    let mut connection = database.connection().await?;
+    let Some(found) = identity::find(&mut connection, token).await? else { return Ok(None) };
+    let Some(Recognized { actor, last_seen_at, now }) = found.actor(token)? else { return Ok(None) };
+    let is_seen_again = is_stale(Some(last_seen_at), now);
+    if is_seen_again {
+        identity::note_use(&mut connection, found.id, now).await?;
+        if let Some((_, session_id)) = actor.session() {
+            note_seen(&mut connection, session_id, now).await?;
+        }
+    }
+    drop(connection);
+    take_up_if(database, &actor, is_seen_again).await;
+    Ok(Some(actor))
+}
+
+/// Takes up what was shared with the address of somebody who is seen again after a while.
+async fn take_up_if(database: &Database, actor: &Actor, is_seen_again: bool) {
+    if let (true, Some(reach)) = (is_seen_again, actor.reach()) {
+        // Nobody is kept from what they came for by what is shared with them just now.
+        if let Err(error) = grant_invitation::take_up_meanwhile(database, reach.user_id()).await {
+            tracing::warn!(%error, "what was shared with an address could not be taken up; the next request in some minutes tries again");
+        }
+    }
+}
+
+/// Writes down that a session was used.
+async fn note_seen(connection: &mut AsyncPgConnection, session_id: SessionId, at: DateTime<Utc>) -> Result<()> {
+    diesel::update(sessions::table.find(session_id))
+        .set(sessions::last_seen_at.eq(at))
+        .prepared()
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// The accounts that may act.
@@ -152,8 +191,8 @@ pub async fn still_valid(connection: &AsyncPgConnection, actors: &HashSet<Actor>
         }
         live_sessions!()
             .filter(sessions::id.eq_any(session_ids))
-            .select((sessions::id, users::suspended_at.is_not_null()))
-            .load::<(SessionId, bool)>(&mut &*connection)
+            .select((sessions::id, (users::suspended_at.is_not_null(), rollcall_now())))
+            .load::<(SessionId, (bool, DateTime<Utc>))>(&mut &*connection)
             .await
     };
     let api_keys = async {
@@ -185,11 +224,13 @@ pub async fn still_valid(connection: &AsyncPgConnection, actors: &HashSet<Actor>
     let (sessions, api_keys, platform_keys, users) = join!(sessions, api_keys, platform_keys, users);
     let platform_secrets: HashSet<Vec<u8>> = platform_keys?.into_iter().collect();
     let users: HashSet<UserId> = users?.into_iter().collect();
-    let sessions: HashMap<SessionId, bool> = sessions?.into_iter().collect();
+    let sessions: HashMap<SessionId, (bool, DateTime<Utc>)> = sessions?.into_iter().collect();
     let api_keys: HashSet<ApiKeyId> = api_keys?.into_iter().collect();
     let has_secret = |key: &PlatformActor| key.secret_digest().is_some_and(|digest| platform_secrets.contains(digest));
     let is_valid = |actor: &&Actor| match actor {
-        Actor::User { session_id, suspended, .. } => sessions.get(session_id) == Some(suspended),
+        Actor::User { session_id, until, suspended, .. } => sessions
+            .get(session_id)
+            .is_some_and(|(is_suspended, now)| is_suspended == suspended && until.is_none_or(|until| until > *now)),
         Actor::ApiKey { api_key_id, .. } | Actor::Service { api_key_id, .. } => api_keys.contains(api_key_id),
         Actor::Platform(key) => has_secret(key),
         Actor::OnBehalf { user_id, key } => has_secret(key) && users.contains(user_id),
@@ -215,13 +256,9 @@ async fn by_session(connection: &mut AsyncPgConnection, token: &str) -> Result<(
     let (session_id, user_id, last_seen_at, suspended_at, now) = found.ok_or(Error::Unauthenticated)?;
     let is_seen_again = is_stale(Some(last_seen_at), now);
     if is_seen_again {
-        diesel::update(sessions::table.find(session_id))
-            .set(sessions::last_seen_at.eq(now))
-            .prepared()
-            .execute(connection)
-            .await?;
+        note_seen(connection, session_id, now).await?;
     }
-    Ok((Actor::User { user_id, session_id, suspended: suspended_at.is_some() }, is_seen_again))
+    Ok((Actor::User { user_id, session_id, until: None, suspended: suspended_at.is_some() }, is_seen_again))
 }
 
 async fn by_api_key(connection: &mut AsyncPgConnection, token: &str) -> Result<Actor> {

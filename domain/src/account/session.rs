@@ -297,6 +297,15 @@ pub(crate) async fn end_all(transaction: &mut Transaction, user_id: UserId) -> R
     .await?)
 }
 
+/// Ends sessions that are still valid.
+pub(crate) async fn end_these(transaction: &mut Transaction, ids: &[SessionId]) -> Result<()> {
+    diesel::update(sessions::table.filter(sessions::id.eq_any(ids)).filter(sessions::expires_at.gt(rollcall_now())))
+        .set(sessions::expires_at.eq(rollcall_now()))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
 /// Deletes up to `limit` sessions that ended [`limits::SESSION_RETENTION`] ago, and returns how many.
 pub(crate) async fn prune(transaction: &mut Transaction, limit: u32) -> Result<usize> {
     let until = now(transaction).await? - limits::SESSION_RETENTION;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+
 use crate::authority::membership::JoinMethod;
 use crate::authority::platform::{PlatformActor, PlatformIdentity, PlatformScope, Within};
 use crate::authority::suspension::Suspension;
@@ -36,6 +38,8 @@ pub enum Actor {
         user_id: UserId,
         /// The session.
         session_id: SessionId,
+        /// When what they are signed in by ends by itself, if that isn't the session: a token of an issuer (R92).
+        until: Option<DateTime<Utc>>,
         /// Whether an organization has suspended the account, which may then accept an open invitation and nothing
         /// else (D6). If the platform has suspended it, its sessions authenticate nobody (R84).
         suspended: bool,
@@ -252,7 +256,7 @@ impl Actor {
     pub fn signed_in(&self, field: &str) -> Result<(UserId, SessionId)> {
         match self {
             Self::User { suspended: true, .. } => Err(suspended(field).into()),
-            Self::User { user_id, session_id, suspended: false } => Ok((*user_id, *session_id)),
+            Self::User { user_id, session_id, suspended: false, .. } => Ok((*user_id, *session_id)),
             Self::ApiKey { .. }
             | Self::Service { .. }
             | Self::Platform(_)

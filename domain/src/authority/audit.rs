@@ -47,6 +47,10 @@ text_enum! {
         UserSignedIn = "user.signed_in",
         /// Sessions were ended, by their user or by the platform.
         UserSignedOut = "user.signed_out",
+        /// An account can be signed in to by an issuer from now on (R92).
+        UserIdentityLinked = "user.identity_linked",
+        /// An account can't be signed in to by an issuer any more.
+        UserIdentityUnlinked = "user.identity_unlinked",
         /// A session switched to another organization.
         UserOrganizationSwitched = "user.organization_switched",
         /// The platform suspended the account, or the organization that had created it.

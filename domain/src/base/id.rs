@@ -147,6 +147,8 @@ typed_ids! {
     SignInRequestId = "sir";
     /// The id of a session.
     SessionId = "ses";
+    /// The id of an identity at an issuer.
+    IdentityId = "idn";
     /// The id of an API key.
     ApiKeyId = "key";
     /// The id of a platform key.

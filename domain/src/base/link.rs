@@ -66,6 +66,16 @@ impl fmt::Display for PublicUrl {
     }
 }
 
+/// Whether a URL leads to the machine on which it is opened.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
 impl PublicUrl {
     /// The URL of a service that is reached only on this machine.
     pub(crate) fn of_listener(address: SocketAddr) -> Result<Self, PublicUrlError> {
@@ -89,12 +99,7 @@ impl PublicUrl {
 
     /// Whether the URL leads to the machine on which it is opened.
     pub fn is_loopback(&self) -> bool {
-        match self.0.host() {
-            Some(Host::Domain(name)) => name == "localhost",
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        }
+        is_loopback(&self.0)
     }
 
     /// The path of a page as browsers request it.

@@ -10,6 +10,7 @@ pub mod delivery;
 pub mod device;
 pub mod error;
 pub mod id;
+pub mod issuer;
 pub mod job;
 pub mod keyed;
 pub mod limits;

@@ -133,6 +133,20 @@ diesel::table! {
 }
 
 diesel::table! {
+    identities (id) {
+        id -> Uuid,
+        user_id -> Nullable<Uuid>,
+        issuer -> Text,
+        subject -> Text,
+        email -> Nullable<Text>,
+        session_id -> Nullable<Uuid>,
+        created_at -> Timestamptz,
+        last_used_at -> Timestamptz,
+        ended_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     api_keys (id) {
         id -> Uuid,
         organization_id -> Uuid,
@@ -671,6 +685,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     members,
     sign_in_requests,
     sessions,
+    identities,
     api_keys,
     platform_keys,
     platform_key_organizations,

@@ -8,7 +8,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use crate::account::reserved_name::{self, Holder};
 use crate::account::user::User;
 use crate::account::user_ref::{self, UserRef};
-use crate::account::{api_key, user};
+use crate::account::{api_key, identity, user};
 use crate::authority::access;
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction};
@@ -158,6 +158,7 @@ async fn end(transaction: &mut Transaction, asked: Asked<'_>, user: User, reason
     email_change::forget(transaction, user_id).await?;
     grant::forget_names(transaction, user_id).await?;
     transfer::forget_names(transaction, user_id).await?;
+    identity::end(transaction, user_id, None).await?;
     diesel::delete(sessions::table.filter(sessions::user_id.eq(user_id))).execute(&mut **transaction).await?;
     delete_personal_organization(transaction, cause, personal, user_id, at).await?;
     reserved_name::retire(transaction, Holder::Account(user_id), Some(user.username.as_str())).await?;

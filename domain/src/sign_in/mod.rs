@@ -1,5 +1,6 @@
 //! Signing in without a password, with a link or six digits, which are sent in the same email.
 
+pub mod by_issuer;
 pub mod email_change;
 pub mod user_upsert;
 
@@ -441,7 +442,7 @@ pub struct SignedIn {
 impl SignedIn {
     /// The actor for the rest of this request.
     pub fn actor(&self) -> Actor {
-        Actor::User { user_id: self.user.id, session_id: self.session.id, suspended: self.suspended }
+        Actor::User { user_id: self.user.id, session_id: self.session.id, until: None, suspended: self.suspended }
     }
 }
 
@@ -478,19 +479,7 @@ pub async fn sign_in(database: &Database, proof: &Proof, new: &NewSession, clien
                         let message = "the account of this address has just changed; try again";
                         return Err(Error::refused(Code::Conflict, field, message));
                     }
-                    let is_suspended = match user.suspension() {
-                        None => false,
-                        Some(Suspension::ByOrganization)
-                            if has_open_invitation(transaction, user.id, &email).await? =>
-                        {
-                            true
-                        }
-                        // Whoever reads the address's emails may know what became of its account.
-                        Some(suspension @ (Suspension::ByOrganization | Suspension::ByPlatform)) => {
-                            let support = transaction.deployment().support_email.as_ref();
-                            return Err(suspension.refusal(Reader::Themselves, support, field).into());
-                        }
-                    };
+                    let is_suspended = require_unsuspended(transaction, &user, &email, field).await?;
                     events.extend(grant_invitation::take_up(transaction, user.id, &email).await?);
                     let personal = user::personal_organization_id(transaction, user.id).await?;
                     (user, personal, is_suspended)
@@ -528,6 +517,27 @@ async fn end_requests_to(transaction: &mut Transaction, email: &EmailAddress) ->
     .execute(&mut **transaction)
     .await?;
     Ok(())
+}
+
+/// Whether an organization has suspended the account, which may then sign in only to answer an invitation (D6).
+///
+/// # Errors
+///
+/// SUSPENDED on `field` if it may not. Whoever reads the address's emails may know what became of its account.
+async fn require_unsuspended(
+    transaction: &mut Transaction,
+    user: &User,
+    email: &EmailAddress,
+    field: &str,
+) -> Result<bool> {
+    match user.suspension() {
+        None => Ok(false),
+        Some(Suspension::ByOrganization) if has_open_invitation(transaction, user.id, email).await? => Ok(true),
+        Some(suspension @ (Suspension::ByOrganization | Suspension::ByPlatform)) => {
+            let support = transaction.deployment().support_email.as_ref();
+            Err(suspension.refusal(Reader::Themselves, support, field).into())
+        }
+    }
 }
 
 async fn has_open_invitation(transaction: &mut Transaction, user_id: UserId, email: &EmailAddress) -> Result<bool> {

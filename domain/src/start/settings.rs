@@ -11,6 +11,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::base::credit_rates::CreditRates;
+use crate::base::issuer::Issuer;
 use crate::base::limits;
 use crate::base::link::PublicUrl;
 use crate::base::secret::Keyring;
@@ -80,6 +81,8 @@ pub struct Settings {
     #[serde(default)]
     rollcall_staff_tokens: Option<SecretString>,
     #[serde(default)]
+    rollcall_issuers: Option<SecretString>,
+    #[serde(default)]
     rollcall_trusted_proxies: Option<String>,
     #[serde(default)]
     rollcall_allowed_origins: Option<String>,
@@ -127,6 +130,10 @@ const NAMES: &[(&str, &str)] = &[
     ("ROLLCALL_SECRET", "at least 32 characters"),
     ("ROLLCALL_PREVIOUS_SECRET", "at least 32 characters"),
     ("ROLLCALL_STAFF_TOKENS", "name=token, separated by commas"),
+    (
+        "ROLLCALL_ISSUERS",
+        "JSON such as [{\"issuer\": \"https://id.example.org\", \"name\": \"Example\", \"audience\": \"rollcall\"}]",
+    ),
     ("ROLLCALL_TRUSTED_PROXIES", "addresses and networks such as 10.0.0.5, fd00::/8"),
     ("ROLLCALL_ALLOWED_ORIGINS", "origins such as https://app.example.org, http://localhost:5173"),
     ("ROLLCALL_ONE_ORGANIZATION_PER_USER", "true or false"),
@@ -173,11 +180,13 @@ impl GivenSettings {
             .and_then(|file| file.cache.into_table())
             .context("rollcall.toml can't be read")?;
         for (name, value) in file {
+            // Each [[issuer]] is one of them.
+            let name = if name == "issuer" { "rollcall_issuers".to_owned() } else { name };
             let known =
                 known(&name).with_context(|| format!("rollcall.toml: there is no setting {name}{}", meant(&name)))?;
-            // A setting that is JSON in the environment can be a table in the file.
+            // A setting that is JSON in the environment can be a table in the file, or several.
             let text = match value.kind {
-                config::ValueKind::Table(_) => {
+                config::ValueKind::Table(_) | config::ValueKind::Array(_) => {
                     value.try_deserialize::<serde_json::Value>().map(|table| table.to_string())
                 }
                 _ => value.into_string(),
@@ -273,6 +282,7 @@ impl Settings {
     pub fn load() -> anyhow::Result<Self> {
         let settings = GivenSettings::load()?.settings()?;
         settings.staff_tokens()?;
+        settings.issuers()?;
         settings.trusted_proxies()?;
         settings.allowed_origins()?;
         settings.deployment()?;
@@ -491,6 +501,16 @@ impl Settings {
             tokens.push(StaffToken { name, token: token.into() });
         }
         Ok(tokens)
+    }
+
+    /// The issuers that sign people in (R92).
+    pub fn issuers(&self) -> anyhow::Result<Vec<Issuer>> {
+        match &self.rollcall_issuers {
+            Some(json) => {
+                Issuer::parse_all(json.expose_secret()).map_err(|wrong| anyhow::anyhow!("ROLLCALL_ISSUERS {wrong}"))
+            }
+            None => Ok(Vec::new()),
+        }
     }
 
     /// The address that people can write to, and that replies to emails go to.

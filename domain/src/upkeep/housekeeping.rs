@@ -5,7 +5,7 @@ use std::time::Duration;
 use apalis_diesel::Job;
 use serde::{Deserialize, Serialize};
 
-use crate::account::{grant_invitation, reserved_name, session};
+use crate::account::{grant_invitation, identity, reserved_name, session};
 use crate::authority::{attempt, expiry};
 use crate::base::error::Result;
 use crate::base::job::JobClaim;
@@ -35,7 +35,7 @@ pub enum Sweep {
     Transfers,
     /// Deletes invitations of addresses to resources that have expired.
     GrantInvitations,
-    /// Deletes sessions that ended [`limits::SESSION_RETENTION`] ago.
+    /// Deletes sessions that ended [`limits::SESSION_RETENTION`] ago, and identities that ended as long ago.
     Sessions,
     /// Deletes requests to sign in that are older than [`limits::SIGN_IN_REQUEST_RETENTION`].
     SignInRequests,
@@ -155,7 +155,9 @@ pub async fn sweep_chunk(database: &Database, sweep: Sweep, claim: JobClaim<'_>)
                 Sweep::Invitations => expiry::sweep::<Invitation>(transaction, LIMIT).await?,
                 Sweep::Transfers => expiry::sweep::<Transfer>(transaction, LIMIT).await?,
                 Sweep::GrantInvitations => grant_invitation::prune(transaction, LIMIT).await?,
-                Sweep::Sessions => session::prune(transaction, LIMIT).await?,
+                Sweep::Sessions => {
+                    session::prune(transaction, LIMIT).await? + identity::prune(transaction, LIMIT).await?
+                }
                 Sweep::SignInRequests => sign_in::prune(transaction, LIMIT).await?,
                 Sweep::EmailChanges => email_change::prune(transaction, LIMIT).await?,
                 Sweep::AccountDeletions => account_deletion::prune(transaction, LIMIT).await?,

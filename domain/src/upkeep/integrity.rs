@@ -76,6 +76,7 @@ const INVARIANTS: &[Invariant] = &[
              EXISTS (SELECT FROM members m JOIN organizations o ON o.id = m.organization_id \
                WHERE m.user_id = u.id AND m.status = 'active' AND o.personal_user_id IS NULL) \
              OR EXISTS (SELECT FROM sessions s WHERE s.user_id = u.id) \
+             OR EXISTS (SELECT FROM identities i WHERE i.user_id = u.id) \
              OR EXISTS (SELECT FROM api_keys k JOIN organizations o ON o.id = k.organization_id \
                WHERE k.user_id = u.id AND k.revoked_at IS NULL AND NOT k.service AND o.deleted_at IS NULL))",
         id: id::<UserId>,

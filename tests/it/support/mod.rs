@@ -5,6 +5,7 @@ pub mod browser;
 pub mod client;
 pub mod database;
 pub mod follower;
+pub mod issuer;
 pub mod mail;
 pub mod metrics;
 pub mod page;

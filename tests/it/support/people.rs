@@ -1,5 +1,8 @@
 //! Organizations and the people in them, as most tests need them.
 
+use rollcall_domain::base::id::{IdentityId, TypedId, to_text};
+use uuid::Uuid;
+
 use super::client::{Client, nodes, text};
 use super::{TestApp, Value, json, until};
 
@@ -25,6 +28,19 @@ impl TestApp {
         assert_eq!(invited.recipient, email);
         person.ok("acceptInvitation", json!({ "id": invitation }), "member { id }").await;
         person
+    }
+
+    /// Gives a person an identity at some issuer; its id.
+    pub async fn identity_of(&self, person: &Client) -> String {
+        let id = Uuid::now_v7();
+        self.database
+            .sql(&format!(
+                "INSERT INTO identities (id, user_id, issuer, subject, created_at, last_used_at) \
+                 VALUES ('{id}', '{}', 'https://id.example.org/{id}', 'somebody', rollcall_now(), rollcall_now())",
+                uuid(&person.user_id)
+            ))
+            .await;
+        to_text(IdentityId::from_uuid(id))
     }
 
     /// Waits until a departure is completed, and returns it.
