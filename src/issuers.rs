@@ -8,6 +8,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::DateTime;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
@@ -39,14 +41,14 @@ const LARGEST_TOKEN: usize = 8 * 1_024;
 const LARGEST_ANSWER: usize = 512 * 1_024;
 /// How long an issuer may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// After what time keys are fetched again, while those that are known still serve.
+/// After what time keys are fetched again.
 const FRESH: Duration = Duration::from_secs(10 * 60);
 /// For how long keys serve if the issuer can't be reached.
 const STALE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long an issuer is left alone after it was asked, whatever tokens name.
 const PAUSE: Duration = Duration::from_secs(10);
-/// The fewest bits of an RSA key.
-const RSA_BITS: usize = 2_048;
+/// The fewest bytes of an RSA key: 2,048 bits.
+const RSA_BYTES: usize = 256;
 
 type Http = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
 
@@ -96,6 +98,9 @@ struct Claims {
     /// A key that whoever shows the token must have, too. Nothing proves that here.
     #[serde(default)]
     cnf: Option<Value>,
+    /// What happened, in tokens that tell of that, such as those that end a session.
+    #[serde(default)]
+    events: Option<Value>,
     #[serde(default)]
     email: Option<String>,
     #[serde(default)]
@@ -192,9 +197,9 @@ impl Issuers {
         validation.validate_nbf = true;
         validation.leeway = limits::CLOCKS_APART.as_secs();
         let claims: Claims = decode(token, &key.key, &validation).map_err(|_| Error::Unauthenticated)?.claims;
-        match claims.cnf {
-            None | Some(Value::Null) => Ok((known, claims)),
-            Some(_) => Err(Error::Unauthenticated),
+        match (&claims.cnf, &claims.events) {
+            (None | Some(Value::Null), None | Some(Value::Null)) => Ok((known, claims)),
+            _ => Err(Error::Unauthenticated),
         }
     }
 }
@@ -210,15 +215,15 @@ impl KnownIssuer {
         let known = self.known();
         if let Some(keys) = &known
             && keys.find(id, algorithm).is_some()
+            && keys.fetched.elapsed() < FRESH
         {
-            if keys.fetched.elapsed() > FRESH {
-                let issuer = self.clone();
-                tokio::spawn(async move { issuer.fetch_again().await });
-            }
             return Ok(keys.clone());
         }
         self.fetch_again().await;
+        // Without an answer of the issuer, nobody knows whether it has the key.
+        let is_known = |keys: &Arc<Keys>| keys.find(id, algorithm).is_some() || keys.fetched.elapsed() < PAUSE;
         self.known()
+            .filter(is_known)
             .ok_or_else(|| Error::Unavailable(format!("the keys of {} can't be fetched", self.issuer.issuer).into()))
     }
 
@@ -229,11 +234,20 @@ impl KnownIssuer {
     }
 
     /// Fetches the keys, unless the issuer was asked a moment ago. Whoever comes meanwhile waits for the outcome.
-    async fn fetch_again(&self) {
+    async fn fetch_again(self: &Arc<Self>) {
         let mut asked = self.asked.lock().await;
         if asked.is_some_and(|asked| asked.elapsed() < PAUSE) {
             return;
         }
+        *asked = Some(Instant::now());
+        // It goes on even if the request that asks for it is given up.
+        let issuer = self.clone();
+        if tokio::spawn(async move { issuer.fetch_and_keep().await }).await.is_err() {
+            tracing::error!(issuer = self.issuer.issuer, "the keys of an issuer can't be read");
+        }
+    }
+
+    async fn fetch_and_keep(&self) {
         match tokio::time::timeout(PATIENCE, self.fetch()).await.unwrap_or_else(|_| bail!("it takes too long")) {
             Ok(keys) => {
                 *self.keys.write().unwrap_or_else(PoisonError::into_inner) =
@@ -244,7 +258,6 @@ impl KnownIssuer {
                 tracing::warn!(issuer, error = format!("{error:#}"), "the keys of an issuer can't be fetched");
             }
         }
-        *asked = Some(Instant::now());
     }
 
     async fn fetch(&self) -> anyhow::Result<Vec<Key>> {
@@ -260,10 +273,7 @@ impl KnownIssuer {
         );
         let set: KeySet = self.get(&discovery.jwks_uri).await?;
         // Whatever can't be read is a key of some other kind.
-        let keys: Vec<Key> =
-            set.keys.into_iter().filter_map(|key| Key::of(&serde_json::from_value(key).ok()?)).collect();
-        ensure!(!keys.is_empty(), "it has no keys for RS256, ES256 or EdDSA");
-        Ok(keys)
+        Ok(set.keys.into_iter().filter_map(|key| Key::of(&serde_json::from_value(key).ok()?)).collect())
     }
 
     async fn get<T: DeserializeOwned>(&self, url: &str) -> anyhow::Result<T> {
@@ -295,11 +305,13 @@ impl Key {
     /// A key that signatures are verified with; `None` for others, and for those that are too weak.
     fn of(jwk: &Jwk) -> Option<Self> {
         let (algorithm, named) = match &jwk.algorithm {
-            AlgorithmParameters::RSA(key) if bits(&key.n) >= RSA_BITS => (Algorithm::RS256, KeyAlgorithm::RS256),
-            AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => {
+            AlgorithmParameters::RSA(key) if length(&key.n) >= RSA_BYTES => (Algorithm::RS256, KeyAlgorithm::RS256),
+            AlgorithmParameters::EllipticCurve(key)
+                if key.curve == EllipticCurve::P256 && length(&key.x) == 32 && length(&key.y) == 32 =>
+            {
                 (Algorithm::ES256, KeyAlgorithm::ES256)
             }
-            AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
+            AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 && length(&key.x) == 32 => {
                 (Algorithm::EdDSA, KeyAlgorithm::EdDSA)
             }
             _ => return None,
@@ -313,7 +325,11 @@ impl Key {
     }
 }
 
-/// How many bits a number in base64 has, to the byte.
-fn bits(base64: &str) -> usize {
-    base64.trim_end_matches('=').len() * 6 / 8 * 8
+/// How many bytes a key's part has, without the zeros before a long number; 0 if it can't be read.
+fn length(part: &str) -> usize {
+    let bytes = URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).unwrap_or_default();
+    match bytes.len() {
+        short @ 0..=32 => short,
+        _ => bytes.iter().skip_while(|byte| **byte == 0).count(),
+    }
 }

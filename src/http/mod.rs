@@ -256,12 +256,12 @@ async fn identify(app: &App, credentials: &Credentials) -> Result<Actor, Unident
             Err(unidentified(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", message))
         }
         // Somebody whom an issuer signs in, but who can't sign in here.
-        Err(Error::Refused(refusals)) => {
+        Err(Error::Refused(refusals)) if refusals.iter().all(|refusal| refusal.is_on("")) => {
             let message = refusals.into_iter().next().map(|refusal| Cow::Owned(refusal.message)).unwrap_or_default();
             let refused = unidentified(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", "");
             Err(Unidentified { message, ..refused })
         }
-        Err(error @ Error::Unavailable(_)) => {
+        Err(error @ (Error::Unavailable(_) | Error::Refused(_))) => {
             log::unavailable(&error, 1);
             let busy = unidentified(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", UNAVAILABLE);
             Err(Unidentified { retry_after: Some(limits::RETRY_AFTER), ..busy })

@@ -72,6 +72,7 @@ const signature = ({ header, key, secret }, text) => {
     case "HS256":
       return createHmac("sha256", secret).update(text).digest();
     case "none":
+    case "None":
       return Buffer.alloc(0);
     default:
       return sign(jwk.alg === "EdDSA" ? null : "sha256", Buffer.from(text), {

@@ -100,6 +100,8 @@ async fn people_of_the_platform_are_signed_in_by_its_tokens() {
     a_second().await;
     let again = app.client(&issuer.sign_in("ada").await);
     assert_eq!(viewer(&again).await["user"]["id"], seen["user"]["id"]);
+    refusal(&ada).await;
+    refusal(&other).await;
     services.ok("endUserSessions", named, "").await;
     refusal(&again).await;
     app.finish().await;
@@ -138,7 +140,10 @@ async fn an_account_is_linked_only_where_its_address_is_vouched_for() {
     assert_eq!(max.refused("unlinkIdentity", id).await.is(), ("NOT_FOUND", "input.id"));
     refusal(&by_issuer).await;
     a_second().await;
-    refusal(&app.client(&issuer.sign_in("max").await)).await;
+    for name in ["max", "max+2"] {
+        let refused = refusal(&app.client(&issuer.sign_in(name).await)).await;
+        assert!(refused.contains("another account has your email address"), "{refused}");
+    }
     assert_eq!(viewer(&max).await["identities"], json!([]));
 
     // A deleted account doesn't come back by a token from before.
@@ -158,6 +163,7 @@ async fn an_account_is_linked_only_where_its_address_is_vouched_for() {
     a_second().await;
     let new = app.client(&issuer.sign_in("ivy").await);
     assert_ne!(viewer(&new).await["user"]["id"], json!(ivy));
+    refusal(&old).await;
     app.finish().await;
 }
 
@@ -227,7 +233,7 @@ async fn tokens_that_no_issuer_signed_for_this_are_refused() {
 
     let mut wrong = vec![
         ("no signature", issuer.sign(header("none", rsa), claims.clone(), By::Secret("")).await),
-        ("None", issuer.sign(header("none", ""), claims.clone(), By::Secret("")).await),
+        ("None", issuer.sign(header("None", ""), claims.clone(), By::Secret("")).await),
         (
             "a public key as a secret",
             issuer.sign(header("HS256", rsa), claims.clone(), By::Secret(&public(&issuer, rsa).await)).await,
@@ -270,6 +276,7 @@ async fn tokens_that_no_issuer_signed_for_this_are_refused() {
         ("a long subject", json!({ "sub": "x".repeat(256) })),
         ("a subject that can't be stored", json!({ "sub": "a\u{0}b" })),
         ("bound to a key", json!({ "cnf": { "jkt": "x" } })),
+        ("of a logout", json!({ "events": { "http://schemas.openid.net/event/backchannel-logout": {} } })),
         ("too large", json!({ "more": "x".repeat(9_000) })),
     ] {
         wrong.push((what, issuer.sign(header("RS256", rsa), with(more), By::Key(rsa)).await));

@@ -69,7 +69,7 @@ statement! {
     struct Find<'a> {
         issuer: Text = &'a str,
         subject: Text = &'a str,
-    } = "SELECT i.id, i.user_id, i.ended_at, s.id AS session_id, s.last_seen_at, s.expires_at AS session_ends_at, \
+    } = "SELECT i.id, i.user_id, i.ended_at, i.not_before, s.id AS session_id, s.last_seen_at, s.expires_at AS session_ends_at, \
            coalesce(u.suspended_at IS NOT NULL, false) AS is_suspended, \
            coalesce(u.platform_suspension IS NOT NULL, false) AS is_suspended_by_platform, rollcall_now() AS now \
          FROM identities i LEFT JOIN users u ON u.id = i.user_id LEFT JOIN sessions s ON s.id = i.session_id \
@@ -87,6 +87,8 @@ pub(crate) struct FoundIdentity {
     pub(crate) user_id: Option<UserId>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
     ended_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    not_before: Option<DateTime<Utc>>,
     #[diesel(sql_type = Nullable<SqlUuid>)]
     session_id: Option<SessionId>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
@@ -119,7 +121,9 @@ impl FoundIdentity {
     /// for accounts that the platform has suspended.
     pub(crate) fn actor(&self, token: &IssuedToken) -> Result<Option<Recognized>> {
         token.require_timely(self.now)?;
-        if self.is_suspended_by_platform {
+        // Issuers write whole seconds, so tokens of the same second count as earlier ones.
+        let is_from_before = |end: Option<DateTime<Utc>>| end.is_some_and(|end| token.issued_at <= end);
+        if self.is_suspended_by_platform || is_from_before(self.not_before) {
             return Err(Error::Unauthenticated);
         }
         match (self.user_id, self.session_id, self.session_ends_at, self.last_seen_at) {
@@ -128,11 +132,10 @@ impl FoundIdentity {
                 let actor = Actor::User { user_id, session_id, until, suspended };
                 Ok(Some(Recognized { actor, last_seen_at, now: self.now }))
             }
-            // Issuers write whole seconds.
-            (_, _, session_ends_at, _) => match session_ends_at.max(self.ended_at) {
-                Some(ended_at) if token.issued_at <= ended_at => Err(Error::Unauthenticated),
-                Some(_) | None => Ok(None),
-            },
+            (_, _, session_ends_at, _) if is_from_before(session_ends_at.max(self.ended_at)) => {
+                Err(Error::Unauthenticated)
+            }
+            _ => Ok(None),
         }
     }
 }
@@ -153,9 +156,11 @@ pub(crate) async fn note_use(connection: &mut AsyncPgConnection, id: IdentityId,
     Ok(())
 }
 
-/// Whether the account has an identity at the issuer.
-pub(crate) async fn has_one(transaction: &mut Transaction, user_id: UserId, issuer: &str) -> Result<bool> {
-    let own = identities::table.filter(identities::user_id.eq(user_id)).filter(identities::issuer.eq(issuer));
+/// Whether the account has an identity at the issuer, or had one that the person has unlinked.
+pub(crate) async fn had_one(transaction: &mut Transaction, user_id: UserId, issuer: &str) -> Result<bool> {
+    let own = identities::table
+        .filter(identities::user_id.eq(user_id).or(identities::unlinked_from.eq(user_id)))
+        .filter(identities::issuer.eq(issuer));
     Ok(diesel::select(diesel::dsl::exists(own)).get_result(&mut **transaction).await?)
 }
 
@@ -220,20 +225,32 @@ pub(crate) async fn end(transaction: &mut Transaction, user_id: UserId, id: Opti
         identities::ended_at.eq(rollcall_now().nullable()),
     );
     match id {
-        Some(id) => diesel::update(identities::table.find(id)).set(ended).execute(&mut **transaction).await?,
+        Some(id) => {
+            diesel::update(identities::table.find(id))
+                .set((ended, identities::unlinked_from.eq(user_id)))
+                .execute(&mut **transaction)
+                .await?;
+        }
         None => {
             let own = identities::table.filter(identities::user_id.eq(user_id));
-            diesel::update(own).set(ended).execute(&mut **transaction).await?
+            diesel::update(own).set(ended).execute(&mut **transaction).await?;
+            let unlinked = identities::table.filter(identities::unlinked_from.eq(user_id));
+            diesel::update(unlinked)
+                .set(identities::unlinked_from.eq(None::<UserId>))
+                .execute(&mut **transaction)
+                .await?;
         }
-    };
+    }
     Ok(())
 }
 
-/// Deletes up to `limit` identities that ended so long ago that no token from before counts, and returns how many.
+/// Deletes up to `limit` identities that ended so long ago that no token from before counts, except those that were
+/// unlinked, and returns how many.
 pub(crate) async fn prune(transaction: &mut Transaction, limit: u32) -> Result<usize> {
-    let until = now(transaction).await? - limits::ISSUED_TOKEN_AGE;
+    let until = now(transaction).await? - limits::SESSION_RETENTION;
     let ended: Vec<IdentityId> = identities::table
         .filter(identities::ended_at.lt(until))
+        .filter(identities::unlinked_from.is_null())
         .order(identities::ended_at)
         .limit(limit.into())
         .select(identities::id)

@@ -103,7 +103,7 @@ impl Refusal {
     }
 
     /// Whether the refusal is about this field of the input, at any depth.
-    pub(crate) fn is_on(&self, field: &str) -> bool {
+    pub fn is_on(&self, field: &str) -> bool {
         self.field.last().is_some_and(|last| last == field)
     }
 }

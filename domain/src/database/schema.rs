@@ -143,6 +143,8 @@ diesel::table! {
         created_at -> Timestamptz,
         last_used_at -> Timestamptz,
         ended_at -> Nullable<Timestamptz>,
+        not_before -> Nullable<Timestamptz>,
+        unlinked_from -> Nullable<Uuid>,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use diesel::sql_types::Uuid as SqlUuid;
 use diesel_async::RunQueryDsl;
 use serde_json::json;
 
@@ -15,7 +16,7 @@ use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::base::error::{Code, Error, Result};
 use crate::base::id::{IdentityId, OrganizationId, SessionId, UserId};
 use crate::base::issuer::Issuer;
-use crate::base::sql::Prepare as _;
+use crate::base::sql::statement;
 use crate::base::text::EmailAddress;
 use crate::base::{limits, text, upsert};
 use crate::database::schema::identities;
@@ -120,7 +121,7 @@ async fn first(
                 return Err(raced());
             }
             let is_believed = issuer.link_by_email && ended.is_none();
-            if !is_believed || identity::has_one(transaction, user.id, &issuer.issuer).await? {
+            if !is_believed || identity::had_one(transaction, user.id, &issuer.issuer).await? {
                 let message = "another account has your email address; sign in with a link to that address instead";
                 return Err(Error::refused(Code::Conflict, "", message));
             }
@@ -172,7 +173,9 @@ async fn link(
                     identities::user_id.eq(user_id),
                     identities::email.eq(email.as_str()),
                     identities::last_used_at.eq(at),
+                    identities::not_before.eq(identities::ended_at),
                     identities::ended_at.eq(None::<DateTime<Utc>>),
+                    identities::unlinked_from.eq(None::<UserId>),
                 ))
                 .execute(&mut **transaction)
                 .await?
@@ -199,6 +202,16 @@ async fn link(
     }
 }
 
+statement! {
+    /// Gives an identity another session. Tokens from before the end of the one before stay refused.
+    struct BeginSession {
+        id: SqlUuid = IdentityId,
+        session_id: SqlUuid = SessionId,
+    } = "UPDATE identities AS i SET session_id = :session_id, \
+           not_before = greatest(i.not_before, (SELECT s.expires_at FROM sessions s WHERE s.id = i.session_id)) \
+         WHERE i.id = :id"
+}
+
 /// Begins a session that the identity's tokens have. Nobody else has it: its own token is forgotten at once.
 async fn begin_session(
     transaction: &mut Transaction,
@@ -207,11 +220,7 @@ async fn begin_session(
     user_agent: Option<&str>,
 ) -> Result<SessionId> {
     let session = session::create(transaction, user_id, &NewSession::random(user_agent)?).await?;
-    diesel::update(identities::table.find(id))
-        .set(identities::session_id.eq(session.id))
-        .prepared()
-        .execute(&mut **transaction)
-        .await?;
+    BeginSession { id, session_id: session.id }.query().execute(&mut **transaction).await?;
     Ok(session.id)
 }
 

@@ -186,6 +186,7 @@ impl GivenSettings {
                 known(&name).with_context(|| format!("rollcall.toml: there is no setting {name}{}", meant(&name)))?;
             // A setting that is JSON in the environment can be a table in the file, or several.
             let text = match value.kind {
+                config::ValueKind::Array(_) if known != "ROLLCALL_ISSUERS" => value.into_string(),
                 config::ValueKind::Table(_) | config::ValueKind::Array(_) => {
                     value.try_deserialize::<serde_json::Value>().map(|table| table.to_string())
                 }
