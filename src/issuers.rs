@@ -1,8 +1,9 @@
-//! The issuers of OpenID Connect whose tokens the API accepts (R92): which keys they sign with, and what a token must be.
+//! The issuers of OpenID Connect whose tokens the API accepts (R92): which keys they sign with, and what a token must
+//! be.
 //!
-//! Nothing is asked of an issuer for each request. Its keys are fetched when the first of its tokens comes, and again when
-//! they grow old or a token names another key. While an issuer can't be reached, the keys that are known stay good for a
-//! day.
+//! Nothing is asked of an issuer for each request. Its keys are fetched when the first of its tokens comes, and again
+//! when they grow old or a token names another key. While an issuer can't be reached, the keys that are known stay
+//! good for a day.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};

@@ -1,8 +1,9 @@
-//! Identities: the issuers of OpenID Connect by which a person signs in, each with the subject that they are there (R92).
+//! Identities: the issuers of OpenID Connect by which a person signs in, each with the subject that they are there
+//! (R92).
 //!
-//! Whoever comes with a token of an issuer has a session like everybody who is signed in. It begins with the first token
-//! that is seen, and is used by all tokens of the same identity. If it is ended, the tokens that were issued until then
-//! are refused; one that was issued later begins another.
+//! Whoever comes with a token of an issuer has a session like everybody who is signed in. It begins with the first
+//! token that is seen, and is used by all tokens of the same identity. If it is ended, the tokens that were issued
+//! until then are refused; one that was issued later begins another.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;

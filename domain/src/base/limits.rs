@@ -283,8 +283,8 @@ pub const PLAN_EXAMPLES: usize = 5;
 pub const SWEEP_CHUNK: u32 = 500;
 /// How long an ended session is kept.
 pub const SESSION_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// How old a token of an issuer may be, however long it is valid. Ended sessions and identities are kept for longer, so that
-/// tokens from before their end are known.
+/// How old a token of an issuer may be, however long it is valid. Ended sessions and identities are kept for longer,
+/// so that tokens from before their end are known.
 pub const ISSUED_TOKEN_AGE: Duration = Duration::from_secs(29 * 24 * 60 * 60);
 /// How far the clock of an issuer may be from this one.
 pub const CLOCKS_APART: Duration = Duration::from_secs(60);

@@ -16,9 +16,9 @@ pub(super) const OF_KINDS: &str = "r.kind = ANY (:kinds)";
 /// in the order of their ids, so that a chunk reads no more than it moves.
 const OF_KIND: &str = "r.kind = :kind";
 
-/// The leaver's resources that a step concerns: conditions on resources `r`, with the parameters `:organization_id` and
-/// `:leaver_id`, and those of the condition for their kind. Samples in projects stay where they are (R33). Resources that are moving to another
-/// organization, and their contents, will have their owner there.
+/// The leaver's resources that a step concerns: conditions on resources `r`, with the parameters `:organization_id`
+/// and `:leaver_id`, and those of the condition for their kind. Samples in projects stay where they are (R33).
+/// Resources that are moving to another organization, and their contents, will have their owner there.
 pub(super) fn concerned(step: DepartureStep, of_kind: &str) -> String {
     let lies_loose = match step {
         DepartureStep::CollectSamples => " AND r.container_id IS NULL",

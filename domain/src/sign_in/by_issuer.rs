@@ -35,14 +35,14 @@ pub struct IssuedProfile {
 }
 
 /// Begins a session for the identity of a token. Whoever is seen for the first time gets an account. If an account has
-/// their address already, it is theirs only if the issuer has verified the address and the deployment believes it; nobody
-/// is merged with anybody else.
+/// their address already, it is theirs only if the issuer has verified the address and the deployment believes it;
+/// nobody is merged with anybody else.
 ///
 /// # Errors
 ///
-/// UNAUTHENTICATED for tokens from before the end of their identity or its session, and if the platform has suspended the
-/// account. A refusal without a field for people who can't sign in: FORBIDDEN without an address that the issuer has
-/// verified, CONFLICT if somebody else has the address, SUSPENDED if an organization has suspended the account.
+/// UNAUTHENTICATED for tokens from before the end of their identity or its session, and if the platform has suspended
+/// the account. A refusal without a field for people who can't sign in: FORBIDDEN without an address that the issuer
+/// has verified, CONFLICT if somebody else has the address, SUSPENDED if an organization has suspended the account.
 pub async fn begin(
     database: &Database,
     issuer: &Issuer,
