@@ -50,6 +50,8 @@ pub fn shown(text: &str) -> String {
 
 /// Splits a TypeID of any type into prefix and UUID. `None` if the text isn't a TypeID.
 pub fn parse_any(text: &str) -> Option<(String, Uuid)> {
+    // The parser cuts long prefixes between bytes, and panics where that is inside a character.
+    let text = Some(text).filter(|text| text.is_ascii())?;
     let id = TypeSafeId::<DynamicType>::from_str(text).ok()?;
     Some((id.type_prefix().to_owned(), id.uuid()))
 }
@@ -212,6 +214,12 @@ mod tests {
         fn no_text_makes_the_parser_panic(text in ".*") {
             let _ = parse::<UserId>(&text);
         }
+    }
+
+    #[test]
+    fn letters_of_other_scripts_are_no_id() {
+        assert_eq!(parse_any(&format!("{}_", "é".repeat(40))), None);
+        assert_eq!(parse_any(&format!("a{}_x", "é".repeat(40))), None);
     }
 
     #[test]
