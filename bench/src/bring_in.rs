@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::load::{self, Load};
-use crate::measure::Figures;
+use crate::measure::{Figures, each};
 use crate::process;
 use crate::scenarios::{STAFF_TOKEN, graphql};
 use crate::work::{CHUNK, PATIENCE, Workshop};
@@ -64,14 +64,13 @@ impl Workshop<'_> {
             }
         }
         let seconds = start.elapsed().as_secs_f64();
-        let count = kind.count() as f64;
-        let each =
-            |before: Duration, pid| anyhow::Ok(process::cpu(pid)?.saturating_sub(before).as_secs_f64() * 1e6 / count);
+        let api = process::cpu(self.api_pid)?.saturating_sub(api);
+        let database = process::cpu(self.postmaster)?.saturating_sub(database);
         Ok(Figures {
-            server_cpu_us: Some(each(api, self.api_pid)?),
-            database_cpu_us: Some(each(database, self.postmaster)?),
+            server_cpu_us: Some(each(api, kind.count())),
+            database_cpu_us: Some(each(database, kind.count())),
             server_memory_mb: Some(process::memory(self.api_pid)? as f64 / 1e6),
-            ..Figures::of_work(count / seconds)
+            ..Figures::of_work(kind.count() as f64 / seconds)
         })
     }
 
@@ -112,9 +111,11 @@ impl Workshop<'_> {
         if !output.status.success() {
             bail!("{}", String::from_utf8_lossy(&output.stderr));
         }
-        let count = kind.count() as f64;
         let database = process::cpu(self.postmaster)?.saturating_sub(database);
-        Ok(Figures { database_cpu_us: Some(database.as_secs_f64() * 1e6 / count), ..Figures::of_work(count / seconds) })
+        Ok(Figures {
+            database_cpu_us: Some(each(database, kind.count())),
+            ..Figures::of_work(kind.count() as f64 / seconds)
+        })
     }
 
     /// Inserts as many resources into the table, in lists of the same length over one connection; nothing is checked
@@ -144,10 +145,7 @@ impl Workshop<'_> {
         let seconds = start.elapsed().as_secs_f64();
         ensure!(made >= count, "{made} resources were made");
         let database = process::cpu(self.postmaster)?.saturating_sub(database);
-        Ok(Figures {
-            database_cpu_us: Some(database.as_secs_f64() * 1e6 / made as f64),
-            ..Figures::of_work(made as f64 / seconds)
-        })
+        Ok(Figures { database_cpu_us: Some(each(database, made)), ..Figures::of_work(made as f64 / seconds) })
     }
 
     /// A platform key that may bring everything in.

@@ -48,7 +48,7 @@ pub async fn server(address: &str, pid: u32, postmaster: u32, load: &Load, pace:
     let server = process::cpu(pid)?.saturating_sub(server);
     let database = process::cpu(postmaster)?.saturating_sub(database);
     Ok(Figures {
-        server_cpu_us: Some(per_answer(server, &outcome)),
+        server_cpu_us: Some(each(server, outcome.answers)),
         server_memory_mb: Some(process::memory(pid)? as f64 / 1e6),
         ..Figures::of(&outcome, database)
     })
@@ -62,7 +62,7 @@ impl Figures {
             p50_ms: Some(outcome.percentile(0.5)),
             p99_ms: Some(outcome.percentile(0.99)),
             server_cpu_us: None,
-            database_cpu_us: Some(per_answer(database_cpu, outcome)),
+            database_cpu_us: Some(each(database_cpu, outcome.answers)),
             server_memory_mb: None,
         }
     }
@@ -86,8 +86,9 @@ impl Figures {
     }
 }
 
-fn per_answer(cpu: Duration, outcome: &Outcome) -> f64 {
-    cpu.as_secs_f64() * 1e6 / (outcome.answers.max(1) as f64)
+/// Processor time in microseconds, for each of a number of answers or things.
+pub fn each(cpu: Duration, count: u64) -> f64 {
+    cpu.as_secs_f64() * 1e6 / (count.max(1) as f64)
 }
 
 /// The median. For an even number of values, it is the mean of the two in the middle.

@@ -13,7 +13,7 @@ use tokio_postgres::Client;
 use crate::alternatives::node;
 use crate::bring_in::Kind;
 use crate::load::{self, Load};
-use crate::measure::Figures;
+use crate::measure::{Figures, each};
 use crate::postgres::Postgres;
 use crate::process::{self, Server, command};
 use crate::report::ROLLCALL;
@@ -274,7 +274,7 @@ impl Workshop<'_> {
         ensure!(moved == members * resources, "{moved} resources were moved");
         let mut figures = Figures::of_work(moved as f64 / seconds);
         let database = process::cpu(self.postmaster)?.saturating_sub(before);
-        figures.database_cpu_us = Some(database.as_secs_f64() * 1e6 / (moved as f64));
+        figures.database_cpu_us = Some(each(database, moved));
         Ok(figures)
     }
 
@@ -304,10 +304,10 @@ impl Workshop<'_> {
     }
 
     fn figures(&self, rate: f64, count: usize, worker: &Server, database: Duration) -> anyhow::Result<Figures> {
-        let each = |cpu: Duration| Some(cpu.as_secs_f64() * 1e6 / (count as f64));
+        let things = u64::try_from(count)?;
         Ok(Figures {
-            server_cpu_us: each(process::cpu(worker.pid())?),
-            database_cpu_us: each(database),
+            server_cpu_us: Some(each(process::cpu(worker.pid())?, things)),
+            database_cpu_us: Some(each(database, things)),
             server_memory_mb: Some(process::memory(worker.pid())? as f64 / 1e6),
             ..Figures::of_work(rate)
         })
